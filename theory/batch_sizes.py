@@ -1,0 +1,122 @@
+"""Batch-size schedules: the number of samples B_k that step k averages over.
+
+Built like the learning-rate schedules, rounded to whole samples.  Everything that takes a ``batch_size`` accepts an
+integer, a sequence with one entry per step, or a :class:`BatchSchedule`; :func:`as_sizes` is how.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import learning_rates
+
+
+@dataclass(frozen=True, eq=False)
+class BatchSchedule:
+    """A batch-size schedule.
+
+    Parameters
+    ----------
+    sizes : array_like, shape (K,)
+        Whole numbers >= 1.
+    name : str
+    """
+
+    sizes: np.ndarray
+    name: str = "array"
+
+    def __post_init__(self):
+        sizes = learning_rates._sequence(self.sizes, "batch size")
+        learning_rates._refuse((sizes < 1) | (sizes != np.floor(sizes)), sizes, "batch size", "be a whole number >= 1")
+        sizes.setflags(write=False)
+        object.__setattr__(self, "sizes", sizes)
+
+    @property
+    def steps(self) -> int:
+        """Number of steps K."""
+        return self.sizes.size
+
+    @property
+    def samples(self) -> float:
+        """Data used, ``D = sum_k B_k``."""
+        return float(self.sizes.sum())
+
+    def __repr__(self):
+        return f"BatchSchedule({self.name!r}, steps={self.steps}, {self.sizes[0]:g} to {self.sizes[-1]:g})"
+
+
+def constant(steps, size):
+    """``B_k = size``."""
+    return BatchSchedule(np.full(learning_rates._steps(steps), size, dtype=np.float64), f"batch {size}")
+
+
+def stages(steps, sizes, milestones):
+    """Piecewise constant: ``sizes[i]`` from milestone i - 1 to milestone i (fractions of the steps).
+
+    ``milestones`` increase strictly within (0, 1) and are one fewer than ``sizes``.
+    """
+    steps = learning_rates._steps(steps)
+    marks = np.asarray(milestones, dtype=np.float64)
+    sizes = np.asarray(sizes, dtype=np.float64)
+    if marks.ndim != 1 or sizes.shape != (marks.size + 1,):
+        raise ValueError(f"{sizes.size} sizes with {marks.size} milestones; one more size than milestones is needed")
+    if not np.all((marks > 0) & (marks < 1)) or not np.all(np.diff(marks) > 0):
+        raise ValueError(f"milestones are {marks.tolist()}; they must increase strictly within (0, 1)")
+    return BatchSchedule(sizes[np.searchsorted(np.round(marks * steps), np.arange(steps), side="right")], "stages")
+
+
+def linear(steps, first, last):
+    """Straight line from ``first`` to ``last`` samples, rounded."""
+    return _ramp("linear", steps, first, last, lambda x: first + (last - first) * x)
+
+
+def exponential(steps, first, last):
+    """Geometric growth (or decline) from ``first`` to ``last`` samples, rounded."""
+    return _ramp("exponential", steps, first, last, lambda x: first * np.exp(math.log(last / first) * x))
+
+
+def from_array(sizes, name="array"):
+    """Wrap any sequence of whole numbers >= 1."""
+    return BatchSchedule(sizes, name)
+
+
+def from_csv(lines, name="CSV", column="batch_size"):
+    """Read batch sizes from CSV lines as :func:`.learning_rates.from_csv` does; between rows the last size is held."""
+    steps, values = learning_rates.read_columns(lines, column)
+    if steps is not None:
+        wanted = np.arange(learning_rates._steps(int(steps[-1]) + 1))
+        values = values[np.maximum(np.searchsorted(steps, wanted, side="right") - 1, 0)]
+    return BatchSchedule(values, name)
+
+
+def as_sizes(batch_size, steps):
+    """Return the batch size of every step.
+
+    Parameters
+    ----------
+    batch_size : int, array_like of shape (steps,), or BatchSchedule
+    steps : int
+
+    Returns
+    -------
+    ndarray of float64, shape (steps,)
+
+    Raises
+    ------
+    ValueError
+        For sizes below 1, not whole, or of the wrong length.
+    """
+    if not isinstance(batch_size, BatchSchedule):
+        batch_size = constant(steps, batch_size) if np.ndim(batch_size) == 0 else from_array(batch_size)
+    if batch_size.steps != steps:
+        raise ValueError(f"batch-size schedule has {batch_size.steps} steps; the learning-rate schedule has {steps}")
+    return batch_size.sizes
+
+
+def _ramp(name, steps, first, last, shape):
+    steps = learning_rates._steps(steps)
+    for label, size in (("first", first), ("last", last)):
+        if not (np.isfinite(size) and size >= 1):
+            raise ValueError(f"{label} batch size is {size}; it must be >= 1")
+    return BatchSchedule(np.round(shape(np.arange(steps) / steps)), name)
