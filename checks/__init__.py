@@ -1,0 +1,37 @@
+"""Whether theory and experiment agree: claims, their judges and the runner, one module or folder per topic."""
+
+from importlib import import_module
+
+TOPICS = {
+    "fsl": "functional scaling laws of SGD in kernel regression",
+}
+"""Every topic and what it is about, in the order of the report."""
+
+
+def topics(names=()) -> list:
+    """The topics called by `names` (all of them if there are none), in the order of :data:`TOPICS`.
+
+    Raises
+    ------
+    ValueError
+        If a name is no topic.
+    """
+    for name in names:
+        if name not in TOPICS:
+            raise ValueError(f"topic is {name!r}; it must be one of {', '.join(TOPICS)}")
+    return [name for name in TOPICS if name in names or not names]
+
+
+def load(topic: str) -> dict:
+    """Import a topic's claims and return them by id.
+
+    Raises
+    ------
+    ValueError
+        If there is no such topic.
+    """
+    from .claim import REGISTRY
+
+    (checked,) = topics([topic])
+    import_module(f"{__name__}.{checked}")
+    return {key: REGISTRY[key] for key in sorted(REGISTRY) if REGISTRY[key].topic == checked}
