@@ -1,0 +1,14 @@
+"""Functional scaling laws: power-law regression, its exact risk, and the laws that predict it."""
+
+from .compression import Compression, compress, compress_with_error
+from .problem import PowerLawRegression, Spectrum
+from .recursion import (
+    Stability,
+    Trajectory,
+    critical_rate,
+    eigen_risk,
+    exact_risk,
+    spectral_radius,
+    stability,
+    stationary_risk,
+)
