@@ -53,10 +53,12 @@ MAX_INDEX = 2**34
 MAX_PURPOSE = 2**8
 """Purposes are integers in [0, 2^8)."""
 
+# Inlined before type inference: compiled as functions of their own, LLVM keeps the calls and vectorises nothing.
+
 # -- integers ----------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@njit(inline="always", cache=True)
 def philox(c0, c1, c2, c3, k0, k1):
     """Philox4x32-10: four uint32 words from four uint32 counter words and two uint32 key words."""
     for _ in range(10):
@@ -71,7 +73,7 @@ def philox(c0, c1, c2, c3, k0, k1):
     return c0, c1, c2, c3
 
 
-@njit(cache=True)
+@njit(inline="always", cache=True)
 def block(key, replica, step, index, purpose):
     """The four words of one counter: draws 4 index, ..., 4 index + 3 of (purpose, replica, step)."""
     key = np.uint64(key)
@@ -84,21 +86,21 @@ def block(key, replica, step, index, purpose):
 # -- from words to numbers ---------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@njit(inline="always", cache=True)
 def open_uniform(word):
     """uint32 word to float32 in (0, 1): ``(w + 1/2) 2^-32``, at most ``1 - 2^-24``."""
     u = np.float32(word) * np.float32(2.0**-32) + np.float32(2.0**-33)
     return min(u, np.float32(1.0 - 2.0**-24))
 
 
-@njit(cache=True)
+@njit(inline="always", cache=True)
 def open_uniform64(high, low):
     """Two uint32 words to float64 in (0, 1): ``(n + 1/2) 2^-52``, n of 52 bits, exactly."""
     n = (np.uint64(high) << np.uint64(20)) | (np.uint64(low) >> np.uint64(12))
     return (np.float64(np.int64(n)) + 0.5) * 2.0**-52
 
 
-@njit(cache=True)
+@njit(inline="always", cache=True)
 def minus_log(word):
     """``-log u`` with ``u = (w + 1/2) 2^-32``, float32, branch-free, within 2.5 units in the last place."""
     word = np.uint32(word)
@@ -121,7 +123,7 @@ def minus_log(word):
     return exponent * np.float32(-0.693147181) - (tail + f)
 
 
-@njit(cache=True)
+@njit(inline="always", cache=True)
 def cos_sin_turn(word):
     """Cosine and sine of ``2 pi (w + 1/2) 2^-32``, float32, branch-free, within 1.2e-7."""
     word = np.uint32(word)
@@ -144,7 +146,7 @@ def cos_sin_turn(word):
             np.uint32(np.float32(z).view(np.uint32) ^ z_sign).view(np.float32))
 
 
-@njit(cache=True)
+@njit(inline="always", cache=True)
 def normal_pair(radius_word, angle_word):
     """Two independent standard normals (float32) from two words: Box-Muller."""
     radius = np.float32(math.sqrt(np.float32(2.0) * minus_log(radius_word)))
@@ -152,7 +154,7 @@ def normal_pair(radius_word, angle_word):
     return radius * x, radius * z
 
 
-@njit(cache=True)
+@njit(inline="always", cache=True)
 def normal_block(w0, w1, w2, w3):
     """Four standard normals (float32) from four words: pairs (w0, w1) and (w2, w3)."""
     a, b = normal_pair(w0, w1)
@@ -160,7 +162,7 @@ def normal_block(w0, w1, w2, w3):
     return a, b, c, d
 
 
-@njit(cache=True)
+@njit(inline="always", cache=True)
 def laplace(word):
     """Laplace variate (float32) of mean 0, variance 1, kurtosis 6; the lowest bit is the sign."""
     magnitude = np.float32(0.707106781) * minus_log(np.uint32(word & np.uint32(0xFFFFFFFE)))
@@ -168,13 +170,13 @@ def laplace(word):
     return np.uint32(np.float32(magnitude).view(np.uint32) ^ sign).view(np.float32)
 
 
-@njit(cache=True)
+@njit(inline="always", cache=True)
 def symmetric_uniform(word):
     """Uniform variate (float32) on (-sqrt 3, sqrt 3): mean 0, variance 1, kurtosis 1.8, never zero."""
     return np.float32(np.int32(np.uint32(word) | np.uint32(1))) * np.float32(1.7320508075688772 * 2.0**-31)
 
 
-@njit(cache=True)
+@njit(inline="always", cache=True)
 def rademacher(word):
     """+1 or -1 (float32) by the highest bit."""
     sign = np.uint32(np.uint32(word) & np.uint32(0x80000000))
