@@ -1,6 +1,7 @@
 """Functional scaling laws: power-law regression, its exact risk, and the laws that predict it."""
 
 from .compression import Compression, compress, compress_with_error
+from .continuous import Curve, NoiseProfile, eigen_sde_risk, from_schedule, neumann_iterates, sde_risk, volterra_risk
 from .functional_law import functional_law, kernel, law_terms, picard, power_kernel, power_signal, signal
 from .problem import PowerLawRegression, Spectrum
 from .recursion import (
