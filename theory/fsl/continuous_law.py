@@ -1,4 +1,4 @@
-r"""The functional scaling law in continuous time, for piecewise constant noise scales.
+r"""The functional scaling law in continuous time, for piecewise constant noise levels.
 
 The right-hand side of Thms 4.2 to 4.5 of Li et al. (arXiv 2509.19189), without its approximation error,
 
@@ -8,8 +8,9 @@ where ``e_M`` and ``K_M`` are sums of exponentials over the modes.  With ``gamma
 
     int_0^D exp(-2 a (D - y) - 2 b y) dy = (exp(-2 b D) - exp(-2 a D))/(2 (a - b)),
 
-with eigenvalues a and b, so each mode's share of the integral is propagated from one time to the next exactly: no quadrature (derived).
-Relative accuracy about 1e-12 for a given spectrum; compression adds its own error.  n times cost O(n Q^2) for Q nodes.
+with eigenvalues a and b, so each mode's share of the integral is propagated from one time to the next exactly,
+without quadrature (derived).  Relative accuracy about 1e-12 for a given spectrum; compression adds its own error.
+n times cost O(n Q^2) for Q nodes.
 
 :mod:`.functional_law` evaluates the law on the steps of a training run; this module reaches any time.
 """
@@ -49,16 +50,14 @@ class ContinuousLaw:
         return self.signal + self.signal_noise + noise**2 * self.unit_noise
 
 
-def continuous_law(problem, edges, values, times, limit="width"):
-    """Evaluate ``F_M`` or ``F_inf`` for ``gamma = values[i]`` on ``edges[i] <= t < edges[i+1]``, 0 after the last edge.
+def continuous_law(problem, gamma, times, limit="width"):
+    """Evaluate ``F_M`` or ``F_inf`` at intrinsic times.
 
     Parameters
     ----------
     problem : PowerLawRegression or Spectrum
-    edges : array_like, shape (m + 1,)
-        Increasing from 0.
-    values : array_like, shape (m,)
-        Noise scales ``gamma = eta/B`` >= 0.
+    gamma : NoiseProfile
+        Piecewise constant noise level ``eta/B``; it must reach the last time.
     times : array_like, shape (n,)
         Intrinsic times >= 0, strictly increasing.
     limit : {"width", "infinite"}
@@ -73,23 +72,19 @@ def continuous_law(problem, edges, values, times, limit="width"):
     ValueError
         For arguments outside their range.
     """
-    edges, values, times = (np.atleast_1d(np.asarray(x, dtype=np.float64)) for x in (edges, values, times))
-    if edges.shape != (values.size + 1,) or edges[0] != 0 or not np.all(np.diff(edges) > 0):
-        raise ValueError(f"edges have shape {edges.shape} and start at {edges[0]}; they must increase from 0, one more "
-                         f"than the {values.size} values")
-    if not (np.all(np.isfinite(values)) and np.all(values >= 0)):
-        raise ValueError(f"the smallest noise scale is {values.min()}; all must be finite and >= 0")
+    times = np.atleast_1d(np.asarray(times, dtype=np.float64))
     if times.ndim != 1 or not np.all(np.isfinite(times)) or times[0] < 0 or not np.all(np.diff(times) > 0):
         raise ValueError(f"times start at {times.flat[0]}; they must be finite, >= 0 and increase strictly")
+    if gamma.edges[-1] < times[-1]:
+        raise ValueError(f"noise profile ends at t = {gamma.edges[-1]:g}; it must reach the last time {times[-1]:g}")
     if limit not in ("width", "infinite"):
         raise ValueError(f"limit is {limit!r}; it must be 'width' or 'infinite'")
     spectrum, rest = _modes(problem, float(times[-1]), limit)
-    grid = np.union1d(np.union1d(edges[edges < times[-1]], times), [0.0])
-    place = np.searchsorted(edges, grid[:-1], side="right") - 1
-    gamma = np.append(values, 0.0)[np.minimum(place, values.size)]
+    grid = np.union1d(gamma.edges[gamma.edges < times[-1]], times)
+    levels = gamma(grid[:-1])
     weight = spectrum.multiplicity * spectrum.eigenvalues
     found = _propagate(spectrum.eigenvalues, weight * spectrum.target_squared, weight * spectrum.eigenvalues, rest,
-                       np.diff(grid), gamma)
+                       np.diff(grid), levels)
     return ContinuousLaw(times, *found[:, np.searchsorted(grid, times)])
 
 
@@ -105,7 +100,7 @@ def _modes(problem, horizon, limit):
 
 
 @njit(cache=True)
-def _propagate(values, signal, kernel, rest, lengths, gamma):
+def _propagate(values, signal, kernel, rest, lengths, levels):
     """Signal, its noise and the unit noise at the start and after each stretch, shape (3, n + 1)."""
     modes = values.size
     out = np.empty((3, lengths.size + 1))
@@ -122,9 +117,9 @@ def _propagate(values, signal, kernel, rest, lengths, gamma):
         for j in range(modes):
             filled = -math.expm1(-2.0 * values[j] * length) / (2.0 * values[j])
             learned[j] *= decay[j]
-            unit[j] = unit[j] * decay[j] + gamma[n] * filled
-            if gamma[n] > 0.0:
-                learned[j] += gamma[n] * (rest * filled + _overlap(values, mass, decay, length, j))
+            unit[j] = unit[j] * decay[j] + levels[n] * filled
+            if levels[n] > 0.0:
+                learned[j] += levels[n] * (rest * filled + _overlap(values, mass, decay, length, j))
         total = rest
         noise = 0.0
         own = 0.0
