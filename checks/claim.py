@@ -27,6 +27,8 @@ from enum import StrEnum
 
 import numpy as np
 
+from ..sims.engine import DeviceUnavailable
+
 STANCES = ("stated", "reconstructed", "amended", "derived")
 
 
@@ -319,7 +321,7 @@ def _attempt(function, effort):
     """Evidence, message and whether something was missing; a computation that breaks down is no evidence."""
     try:
         return function(effort), "", False
-    except NotRun as missing:
+    except (NotRun, DeviceUnavailable) as missing:
         return None, str(missing), True
     except (ArithmeticError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, OSError) as error:
         return None, f"{type(error).__name__}: {' '.join(str(error).split())}", False
