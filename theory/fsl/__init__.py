@@ -1,7 +1,7 @@
 """Functional scaling laws: power-law regression, its exact risk, and the laws that predict it."""
 
 from .asymptotics import drop_tail, kernel_tail, noise_mass, plateau, risk_tail, signal_tail, stand_in_coefficients
-from .compression import Compression, compress, compress_with_error
+from .compression import Compression, compress, compress_with_error, gauss_counting
 from .continuous import Curve, NoiseProfile, eigen_sde_risk, from_schedule, neumann_iterates, sde_risk, volterra_risk
 from .functional_law import functional_law, kernel, law_terms, picard, power_kernel, power_signal, signal
 from .problem import PowerLawRegression, Spectrum
