@@ -21,8 +21,12 @@ float64; below 1e-75 the third and fourth moments underflow (mean and variance d
 """
 
 import contextlib
+import functools
 import math
+import os
+import threading
 import time
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -348,8 +352,8 @@ def _finished(experiment, seed, tasks, pace, jobs):
 
         # max_nbytes=None: no memory-mapped copies of the parameters, which a kill would leave behind
         results = Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes=None)(
-            delayed(_work)(experiment, seed, *task) for task in wanted())
-    with contextlib.closing(results):
+            delayed(_work)(experiment, seed, *task, owner=os.getpid()) for task in wanted())
+    with _closing(results):
         for first, last, nodes, seconds in results:
             if isinstance(nodes, Diverged):
                 diverged.append(nodes)
@@ -360,8 +364,21 @@ def _finished(experiment, seed, tasks, pace, jobs):
         raise min(diverged, key=lambda error: error.replica)
 
 
-def _work(experiment, seed, first, last):
+@contextlib.contextmanager
+def _closing(results):
+    """Close the results; joblib's advice about cancelled tasks is not for who pressed Ctrl-C."""
+    try:
+        yield
+    finally:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*tasks which were still being processed")
+            results.close()
+
+
+def _work(experiment, seed, first, last, owner=None):
     """One chunk, in whatever process: ``(first, last, nodes or Diverged, seconds)``."""
+    if owner == os.getppid():
+        _leave_with(owner)
     start = time.perf_counter()
     try:
         samples = np.asarray(experiment.sample(seed, first, last - first))
@@ -377,6 +394,18 @@ def _work(experiment, seed, first, last):
     except Diverged as error:
         nodes = error
     return first, last, nodes, time.perf_counter() - start
+
+
+@functools.cache
+def _leave_with(owner):
+    """End this worker when the process it works for is gone: after kill -9 nobody else would tell it."""
+
+    def watch():
+        while os.getppid() == owner:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _resume(kept, replicas, shape):
