@@ -86,10 +86,15 @@ def exit_code(arguments=None) -> int:
     arguments : list of str, optional
         What was typed after ``theorycheck``; by default the process's own arguments.
     """
+    typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = command.main(arguments, prog_name="theorycheck", standalone_mode=False)
+        # not click's own main, which answers a closed pipe with 1, our code for a claim that fails
+        with command.make_context("theorycheck", typed) as context:
+            code = command.invoke(context)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as leave:   # --help and --version
+        return leave.exit_code
     except (KeyboardInterrupt, click.Abort):
         return _complain("interrupted", 130)
     except BrokenPipeError:

@@ -125,7 +125,7 @@ def _bar() -> Progress:
 
 
 def _store(out, keep):
-    store = out / "chunks"
+    store = out.absolute() / "chunks"
     if not keep:
         shutil.rmtree(store, ignore_errors=True)
     return store

@@ -37,10 +37,12 @@ class Plate:
 
 def draw(figures: Iterable[Figure], effort: Effort, folder, jobs: int = 1) -> Iterator[Plate]:
     """Draw and save registered figures in up to `jobs` processes; yields a :class:`Plate` as each finishes."""
-    figures = {figure.id: figure for figure in figures}
-    tasks = [(figure.draw.__module__, key, effort, str(folder)) for key, figure in figures.items()]
+    figures, folder = {figure.id: figure for figure in figures}, Path(folder)
+    # a worker kept from earlier may stand in another current folder
+    tasks = [(figure.draw.__module__, key, effort, str(folder.absolute())) for key, figure in figures.items()]
     for key, paths, seconds, message, missing in scatter(_saved_by_id, tasks, jobs):
-        yield Plate(figures[key], paths, seconds, message, missing)
+        shown = {kind: folder / path.name for kind, path in paths.items()}
+        yield Plate(figures[key], shown, seconds, message, missing)
 
 
 def _saved_by_id(module, key, effort, folder):
