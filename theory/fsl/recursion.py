@@ -386,9 +386,20 @@ def _powers(slow, k):
 
 def _largest_noise_ratio(spectrum, schedule, sizes):
     """Upper bound of the noise feedback over the run: largest ``eta/B`` with the largest ``c eta``."""
-    strength = np.max(schedule.rates / sizes)
-    curved = np.max(schedule.rates * (1.0 + (spectrum.kurtosis - 2.0) / sizes)) * spectrum.eigenvalues
-    return float(spectrum.sum(strength * spectrum.eigenvalues / (2.0 - curved))) if curved.max() < 2.0 else math.inf
+    strength, curved = _extremes(schedule.rates, sizes, spectrum.kurtosis - 2.0)
+    bend = curved * spectrum.eigenvalues
+    return float(spectrum.sum(strength * spectrum.eigenvalues / (2.0 - bend))) if bend.max() < 2.0 else math.inf
+
+
+@njit(cache=True)
+def _extremes(rates, sizes, correction):
+    """Largest ``eta/B`` and largest ``(1 + correction/B) eta`` over the steps, without temporary arrays."""
+    strength, curved = 0.0, 0.0
+    for k in range(rates.size):
+        size = sizes[k] if sizes.size > 1 else sizes[0]
+        strength = max(strength, rates[k] / size)
+        curved = max(curved, rates[k] * (1.0 + correction / size))
+    return strength, curved
 
 
 def _divergence(spectrum, schedule, sizes, step):
