@@ -56,6 +56,18 @@ def test_small_steps_approach_continuous_time(width):
     assert abs(2 * errors[2] - errors[1]) < 0.1 * abs(errors[2]) < 0.06 * abs(errors[1])
 
 
+@pytest.mark.parametrize("source", [0.3, 1.5])
+def test_power_laws_by_quadrature(source):
+    problem, gamma = PowerLawRegression(source, 2.0), NoiseProfile([0.0, 30.0, math.inf], [0.2, 0.0])
+    found = continuous_law(problem, gamma, [0.0, 10.0, 100.0], kernel="power")
+    for i, time in enumerate(found.times):
+        def integrand(z, time=time):
+            return 0.2 * (1 + time - z) ** -1.5
+        expected = [(1 + time) ** -source] + [quad(f, 0, min(time, 30.0), epsrel=1e-11)[0]
+                                              for f in (lambda z: integrand(z) * (1 + z) ** -source, integrand)]
+        np.testing.assert_allclose([found.signal[i], found.signal_noise[i], found.unit_noise[i]], expected, rtol=1e-8)
+
+
 def test_all_features_dominate_the_first_ones():
     problem = PowerLawRegression(0.7, 2.0, 30)
     gamma = NoiseProfile([0.0, 500.0, math.inf], [0.2, 0.0])
@@ -83,5 +95,9 @@ def test_bad_input_is_refused():
         continuous_law(problem, gamma, [11.0])
     with pytest.raises(ValueError, match="limit is 'all'"):
         continuous_law(problem, gamma, [1.0], limit="all")
+    with pytest.raises(ValueError, match="kernel is 'fast'"):
+        continuous_law(problem, gamma, [1.0], kernel="fast")
+    with pytest.raises(ValueError, match="must be 'modes'"):
+        continuous_law(problem.spectrum(), gamma, [1.0], kernel="power")
     with pytest.raises(ValueError, match="must be 'width'"):
         continuous_law(problem.spectrum(), gamma, [1.0], limit="infinite")

@@ -4,11 +4,12 @@ The right-hand side of Thms 4.2 to 4.5 of Li et al. (arXiv 2509.19189), without 
 
     F_M(t; gamma) = e_M(t) + int_0^t K_M(t - z) [e_M(z) + sigma^2] gamma(z) dz ,
 
-where ``e_M`` and ``K_M`` are sums of exponentials over the modes.  With ``gamma`` constant on pieces, every integral is
+where ``e_M`` and ``K_M`` are sums of exponentials over the modes, or ``(1+t)^-s`` and ``(1+t)^-(2-1/beta)`` written as
+such sums.  With ``gamma`` constant on pieces, every integral is
 
-    int_0^D exp(-2 a (D - y) - 2 b y) dy = (exp(-2 b D) - exp(-2 a D))/(2 (a - b)),
+    int_0^D exp(-a (D - y) - b y) dy = (exp(-b D) - exp(-a D))/(a - b),
 
-with eigenvalues a and b, so each mode's share of the integral is propagated from one time to the next exactly,
+with two rates of decay a and b, so each mode's share of the integral is propagated from one time to the next exactly,
 without quadrature (derived).  Relative accuracy about 1e-12 for a given spectrum; compression adds its own error.
 n times cost O(n Q^2) for Q nodes.
 
@@ -22,6 +23,7 @@ import numpy as np
 from numba import njit
 
 from .compression import compress
+from .functional_law import exponential_sum
 from .problem import PowerLawRegression
 
 
@@ -50,8 +52,8 @@ class ContinuousLaw:
         return self.signal + self.signal_noise + noise**2 * self.unit_noise
 
 
-def continuous_law(problem, gamma, times, limit="width"):
-    """Evaluate ``F_M`` or ``F_inf`` at intrinsic times.
+def continuous_law(problem, gamma, times, limit="width", kernel="modes"):
+    """Evaluate ``F_M``, ``F_inf`` or their power-law form at intrinsic times.
 
     Parameters
     ----------
@@ -62,6 +64,8 @@ def continuous_law(problem, gamma, times, limit="width"):
         Intrinsic times >= 0, strictly increasing.
     limit : {"width", "infinite"}
         ``F_M`` of the problem's own width, or ``F_inf`` of all features (power-law problem only).
+    kernel : {"modes", "power"}
+        Sums over modes, or the power laws of Thm 4.2, which stand for all features (power-law problem only).
 
     Returns
     -------
@@ -79,73 +83,78 @@ def continuous_law(problem, gamma, times, limit="width"):
         raise ValueError(f"noise profile ends at t = {gamma.edges[-1]:g}; it must reach the last time {times[-1]:g}")
     if limit not in ("width", "infinite"):
         raise ValueError(f"limit is {limit!r}; it must be 'width' or 'infinite'")
-    spectrum, rest = _modes(problem, float(times[-1]), limit)
+    if kernel not in ("modes", "power"):
+        raise ValueError(f"kernel is {kernel!r}; it must be 'modes' or 'power'")
+    horizon = max(float(times[-1]), 1.0)
+    signal, memory, rest = _powers(problem, horizon) if kernel == "power" else _modes(problem, horizon, limit)
     grid = np.union1d(gamma.edges[gamma.edges < times[-1]], times)
-    levels = gamma(grid[:-1])
-    weight = spectrum.multiplicity * spectrum.eigenvalues
-    found = _propagate(spectrum.eigenvalues, weight * spectrum.target_squared, weight * spectrum.eigenvalues, rest,
-                       np.diff(grid), levels)
+    found = _propagate(*signal, *memory, rest, np.diff(grid), gamma(grid[:-1]))
     return ContinuousLaw(times, *found[:, np.searchsorted(grid, times)])
 
 
-def _modes(problem, horizon, limit):
-    """Nodes, and the part of the signal in modes that never move within the horizon."""
+def _powers(problem, horizon):
+    """Rates and weights of the power-law signal and kernel."""
     if not isinstance(problem, PowerLawRegression):
-        if limit == "infinite":
-            raise ValueError("limit is 'infinite'; a Spectrum has its own modes only, it must be 'width'")
-        return problem, 0.0
-    whole = replace(problem, width=math.inf) if limit == "infinite" else problem
-    spectrum = compress(whole, max(horizon, 1.0))
-    return spectrum, max(0.0, 2.0 * (spectrum.approximation_error - whole.approximation_error))
+        raise ValueError("kernel is 'power'; a Spectrum has its own modes only, it must be 'modes'")
+    return (exponential_sum(problem.source, horizon)[:2], exponential_sum(problem.kernel_exponent, horizon)[:2], 0.0)
+
+
+def _modes(problem, horizon, limit):
+    """Rates and weights of signal and kernel, and the part of the signal in modes that never move."""
+    rest, spectrum = 0.0, problem
+    if isinstance(problem, PowerLawRegression):
+        whole = replace(problem, width=math.inf) if limit == "infinite" else problem
+        spectrum = compress(whole, horizon)
+        rest = max(0.0, 2.0 * (spectrum.approximation_error - whole.approximation_error))
+    elif limit == "infinite":
+        raise ValueError("limit is 'infinite'; a Spectrum has its own modes only, it must be 'width'")
+    rates, weight = 2.0 * spectrum.eigenvalues, spectrum.multiplicity * spectrum.eigenvalues
+    return (rates, weight * spectrum.target_squared), (rates, weight * spectrum.eigenvalues), rest
 
 
 @njit(cache=True)
-def _propagate(values, signal, kernel, rest, lengths, levels):
+def _propagate(signal_rates, signal, rates, kernel, rest, lengths, levels):
     """Signal, its noise and the unit noise at the start and after each stretch, shape (3, n + 1)."""
-    modes = values.size
     out = np.empty((3, lengths.size + 1))
     mass = signal.copy()
-    learned = np.zeros(modes)
-    unit = np.zeros(modes)
-    decay = np.empty(modes)
+    learned = np.zeros(rates.size)
+    unit = np.zeros(rates.size)
     out[0, 0] = mass.sum() + rest
     out[1:, 0] = 0.0
     for n in range(lengths.size):
         length = lengths[n]
-        for j in range(modes):
-            decay[j] = math.exp(-2.0 * values[j] * length)
-        for j in range(modes):
-            filled = -math.expm1(-2.0 * values[j] * length) / (2.0 * values[j])
+        forgotten = np.exp(-signal_rates * length)
+        decay = np.exp(-rates * length)
+        noise = 0.0
+        own = 0.0
+        for j in range(rates.size):
+            filled = -math.expm1(-rates[j] * length) / rates[j]
             learned[j] *= decay[j]
             unit[j] = unit[j] * decay[j] + levels[n] * filled
             if levels[n] > 0.0:
-                learned[j] += levels[n] * (rest * filled + _overlap(values, mass, decay, length, j))
-        total = rest
-        noise = 0.0
-        own = 0.0
-        for j in range(modes):
-            mass[j] *= decay[j]
-            total += mass[j]
+                overlap = _overlap(rates[j], decay[j], signal_rates, forgotten, mass, length)
+                learned[j] += levels[n] * (rest * filled + overlap)
             noise += kernel[j] * learned[j]
             own += kernel[j] * unit[j]
-        out[0, n + 1] = total
+        mass *= forgotten
+        out[0, n + 1] = mass.sum() + rest
         out[1, n + 1] = noise
         out[2, n + 1] = own
     return out
 
 
 @njit(cache=True)
-def _overlap(values, mass, decay, length, j):
-    """``sum_i mass_i int_0^D exp(-2 lambda_j (D - y) - 2 lambda_i y) dy``."""
+def _overlap(rate, decay, signal_rates, forgotten, mass, length):
+    """``sum_i mass_i int_0^D exp(-rate (D - y) - rate_i y) dy``."""
     total = 0.0
-    for i in range(values.size):
-        gap = abs(values[j] - values[i])
+    for i in range(signal_rates.size):
+        gap = abs(rate - signal_rates[i])
         y = gap * length
-        if y > 0.05:
-            total += mass[i] * abs(decay[i] - decay[j]) / (2.0 * gap)
+        if y > 0.1:
+            total += mass[i] * abs(forgotten[i] - decay) / gap
         else:
-            # (1 - exp(-2y))/(2y) by its series, where the difference of the two decays would cancel.
-            series = 1.0 - y * (1.0 - y * (2.0 / 3.0 - y * (1.0 / 3.0 - y * (2.0 / 15.0 - y * (2.0 / 45.0
-                                                                                            - y * 4.0 / 315.0)))))
-            total += mass[i] * length * max(decay[i], decay[j]) * series
+            # (1 - exp(-y))/y by its series, where the difference of the two decays would cancel.
+            series = 1.0 - y / 2.0 * (1.0 - y / 3.0 * (1.0 - y / 4.0 * (1.0 - y / 5.0 * (1.0 - y / 6.0 * (
+                1.0 - y / 7.0 * (1.0 - y / 8.0))))))
+            total += mass[i] * length * max(forgotten[i], decay) * series
     return total
