@@ -77,7 +77,7 @@ def gauss_counting(first, last, nodes):
     """
     first, last = float(first), float(last)
     count = last - first
-    if not (count >= 1 and first == math.floor(first) and last == math.floor(last)):
+    if not (math.isfinite(count) and count >= 1 and first.is_integer() and last.is_integer()):
         raise ValueError(f"range is ({first:g}, {last:g}]; it must hold at least one integer and end in whole numbers")
     if nodes != int(nodes) or nodes < 1:
         raise ValueError(f"nodes is {nodes}; it must be an integer >= 1")
