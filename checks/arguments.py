@@ -58,10 +58,15 @@ def standard_errors(stderr, shape: tuple) -> np.ndarray:
     return errors
 
 
+def finite(value, name: str):
+    """`value` if it is a finite number, else ValueError."""
+    return at_least(value, name, -np.inf)
+
+
 def at_least(value, name: str, low: float):
     """`value` if it is a finite number that is not below `low`, else ValueError."""
-    if not (np.ndim(value) == 0 and low <= value < np.inf):
-        raise ValueError(f"{name} is {value!r}; it must be a finite number >= {low:g}")
+    if not (np.ndim(value) == 0 and np.isfinite(value) and low <= value):
+        raise ValueError(f"{name} is {value!r}; it must be a finite number" + f" >= {low:g}" * bool(low > -np.inf))
     return value
 
 

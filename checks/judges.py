@@ -134,7 +134,7 @@ def monte_carlo(estimate, expected, *, alpha: float = 1e-6, resolution: float | 
     skewness = np.where(usable & np.isfinite(skewness), skewness, 0.0) / math.sqrt(replicas)
     score = _hall(np.where(usable, mean - expected, 0.0) / np.where(usable, stderr, 1.0), skewness)
     score = np.where(exact, 0.0, np.where(usable, score, np.inf))
-    trusted = exact | (np.abs(skewness) * critical <= LARGEST_SKEWNESS)
+    trusted = (np.abs(skewness) * critical <= LARGEST_SKEWNESS) | (stderr <= ROUNDING * np.abs(expected))
     place = _worst(np.abs(score))
     reach = (critical + float(stats.norm.isf(1 - POWER))) * stderr[expected != 0] / np.abs(expected[expected != 0])
     reach = float(reach.max()) if reach.size else math.nan

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
-from .arguments import above_zero, level, sorted_curve
+from .arguments import above_zero, finite, level, sorted_curve
 from .claim import Evidence
 
 IMPROPER = "a value is not positive and finite, so it has no logarithm"
@@ -110,6 +110,7 @@ def exponent(x, y, expected: float, margin: float, *, stderr=None, limit: str | 
     alpha : float
     """
     x, y, stderr = sorted_curve(x, y, 4, stderr)
+    finite(expected, "expected")
     above_zero(margin, "margin")
     level(alpha)
     if stderr is not None and not (stderr > 0).all():
@@ -186,6 +187,7 @@ def order(h, errors, expected: float, margin: float, *, at_least: bool = False, 
         Positive (rejected otherwise); keep them above the rounding of what is compared.
     """
     h, errors, _ = sorted_curve(h, errors, 3)
+    finite(expected, "expected")
     above_zero(margin, "margin")
     expects = f">= {expected:g}" if at_least else float(expected)
     if not _positive(errors):
