@@ -145,11 +145,11 @@ def _numbers(outcome):
     evidence = outcome.evidence
     rows = [("claim", word[evidence.accepted] if evidence else str(outcome.verdict).lower(), evidence, "")]
     for control, seen, message in outcome.controls:
-        kind = "as printed" if control.printed else "control"
-        rows.append((f"{kind}: {control.description}", control_word(seen), seen, message))
+        what = "as printed" if control.printed else f"control: {control.description}"
+        rows.append((what, control_word(seen), seen, message))
     cells = "".join(
         f'<tr><th scope="row">{text(what)}</th><td>{text(became)}</td>'
-        + ("".join(f"<td>{text(number(value, 6))}</td>" for value in (seen.measured, seen.expected, seen.tolerance))
+        + ("".join(f"<td>{_cell(value)}</td>" for value in (seen.measured, seen.expected, seen.tolerance))
            if seen else f'<td colspan="3">{text(message)}</td>') + "</tr>"
         for what, became, seen, message in rows)
     return ('<div class="wide"><table class="numbers"><thead><tr><th></th><th></th><th>measured</th><th>expected</th>'
@@ -174,6 +174,10 @@ def _place(outcome):
     # "Thm 4.10" comes after "Thm 4.9"
     parts = [part for part in re.split(r"(\d+)", outcome.claim.where) if part]
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts], outcome.claim.id
+
+
+def _cell(value):
+    return text(number(value, 6)).replace("; ", ";<br>")   # judges join the numbers of several cases by "; "
 
 
 def _link(key):

@@ -106,7 +106,7 @@ def _work(so_far, claims, plates, spent, out, jobs):
 
 def _conclude(so_far, effort, page, table_path, seconds):
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-    console.print(table(so_far.outcomes))
+    console.print(table(so_far.outcomes, console.width))
     for line in remarks(so_far.outcomes):
         console.print(line, markup=False, soft_wrap=True)
     undrawn = [plate for plate in so_far.plates if not plate.paths]

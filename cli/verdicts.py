@@ -15,6 +15,9 @@ MARKS = {Verdict.HOLDS: "\u2713", Verdict.FAILS: "\u2717", Verdict.TOOTHLESS: "\
          Verdict.NOT_RUN: "\u2013"}
 """A sign for each verdict, readable without colour."""
 
+COLUMNS = {"verdict": 0, "claim": 0, "source": 100, "measured": 80, "expected": 120, "rejected": 0, "s": 0}
+"""Columns of the terminal table ("rejected" counts controls), and from which terminal width on they are shown."""
+
 STYLES = {Verdict.HOLDS: "green", Verdict.FAILS: "bold red", Verdict.TOOTHLESS: "bold magenta",
           Verdict.INCONCLUSIVE: "yellow", Verdict.NOT_RUN: "dim"}
 
@@ -92,22 +95,31 @@ def in_brief(outcome: Outcome) -> Text:
     return line.append(f"  {outcome.claim.id}  {outcome.seconds:.1f} s", "default")
 
 
-def table(outcomes) -> Table:
-    """All outcomes as a table for the terminal."""
+def table(outcomes, width: int = 140) -> Table:
+    """All outcomes as a table for a terminal of `width` columns, one line each.
+
+    Long numbers are cut (the report has them whole), and a narrow terminal sees fewer columns.
+    """
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title, options in (("verdict", {"no_wrap": True}), ("claim", {"overflow": "fold"}), ("source", {}),
-                           ("measured", {}), ("expected", {}), ("controls", {"no_wrap": True}),
-                           ("s", {"justify": "right", "no_wrap": True})):
-        made.add_column(title, **options)
-    for outcome in outcomes:
-        evidence = outcome.evidence
-        made.add_row(
-            Text(f"{MARKS[outcome.verdict]} {outcome.verdict}", STYLES[outcome.verdict]), Text(outcome.claim.id),
-            Text(f"{outcome.claim.where} ({outcome.claim.stance})"),
-            Text(number(evidence.measured) if evidence else number(outcome.message)),
-            Text(number(evidence.expected) if evidence else ""),
-            Text(controls_rejected(outcome)), f"{outcome.seconds:.1f}")
+    rows = [_cells(outcome) for outcome in outcomes]
+    fixed = {"verdict", "claim", "rejected", "s"}
+    shown = [title for title in COLUMNS if title in fixed or width >= COLUMNS[title]]
+    for title in shown:
+        longest = max((len(row[title]) for row in rows), default=0)
+        made.add_column(title, no_wrap=True, min_width=longest if title in fixed else None,
+                        max_width=28 if title not in fixed else None, justify="right" if title == "s" else "left")
+    for outcome, row in zip(outcomes, rows):
+        made.add_row(*(Text(row[title], STYLES[outcome.verdict] if title == "verdict" else "") for title in shown))
     return made
+
+
+def _cells(outcome):
+    evidence = outcome.evidence
+    return {"verdict": f"{MARKS[outcome.verdict]} {outcome.verdict}", "claim": outcome.claim.id,
+            "source": f"{outcome.claim.where} ({outcome.claim.stance})",
+            "measured": number(evidence.measured) if evidence else outcome.message,
+            "expected": number(evidence.expected) if evidence else "",
+            "rejected": controls_rejected(outcome).removesuffix(" rejected"), "s": f"{outcome.seconds:.1f}"}
 
 
 def debug_failure(outcome: Outcome, effort) -> None:
