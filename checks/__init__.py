@@ -1,6 +1,7 @@
 """Whether theory and experiment agree: claims, their judges and the runner, one module or folder per topic."""
 
 from importlib import import_module
+from pkgutil import iter_modules
 
 TOPICS = {
     "fsl": "functional scaling laws of SGD in kernel regression",
@@ -33,5 +34,12 @@ def load(topic: str) -> dict:
     from .claim import REGISTRY
 
     (checked,) = topics([topic])
-    import_module(f"{__name__}.{checked}")
+    import_street(f"{__name__}.{checked}")
     return {key: REGISTRY[key] for key in sorted(REGISTRY) if REGISTRY[key].topic == checked}
+
+
+def import_street(name: str) -> None:
+    """Import the module `name` and, where it is a folder, every module in it."""
+    street = import_module(name)
+    for module in iter_modules(getattr(street, "__path__", ())):
+        import_module(f"{name}.{module.name}")

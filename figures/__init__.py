@@ -1,8 +1,6 @@
 """What it looks like: figures of every topic, each with the numbers behind it."""
 
-from importlib import import_module
-
-from ..checks import topics
+from ..checks import import_street, topics
 
 
 def load(topic: str) -> dict:
@@ -12,7 +10,7 @@ def load(topic: str) -> dict:
     checked = topics([topic])[0]
     name = f"{__name__}.{checked}"
     try:
-        import_module(name)
+        import_street(name)
     except ModuleNotFoundError as missing:
         if missing.name != name:
             raise
