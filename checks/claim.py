@@ -27,7 +27,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from ..sims.engine import DeviceUnavailable
+from ..sims.errors import DeviceUnavailable
 
 STANCES = ("stated", "reconstructed", "amended", "derived")
 

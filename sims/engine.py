@@ -32,6 +32,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numba import njit
 
+from .errors import DeviceUnavailable, Diverged
 from .store import open_store
 
 LARGEST = 1e70
@@ -39,29 +40,6 @@ MEAN, M2, M3, M4, LOW, HIGH = range(6)
 TARGET_SECONDS = 2.0
 CHUNKS_PER_JOB = 8
 CHUNK_BYTES = 2**26
-
-
-class Diverged(ArithmeticError):
-    """A replica left the finite numbers.
-
-    Parameters
-    ----------
-    replica : int
-    step : int, optional
-        The first step at which it was noticed, where known.
-    """
-
-    def __init__(self, replica, step=None):
-        super().__init__(replica, step)
-        self.replica, self.step = int(replica), None if step is None else int(step)
-
-    def __str__(self):
-        where = "" if self.step is None else f" at step {self.step}"
-        return f"replica {self.replica} diverged{where}"
-
-
-class DeviceUnavailable(ValueError):
-    """The machine, or this experiment, lacks the device asked for; the message says which."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -350,8 +328,9 @@ def _finished(experiment, seed, tasks, pace, jobs):
     else:
         from joblib import Parallel, delayed
 
-        # max_nbytes=None: no memory-mapped copies of the parameters, which a kill would leave behind
-        results = Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes=None)(
+        # batch_size=1: a chunk is stored when it is done, not when its batch is; max_nbytes=None: no memory-mapped
+        # copies of the parameters, which a kill would leave behind
+        results = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, max_nbytes=None)(
             delayed(_work)(experiment, seed, *task, owner=os.getpid()) for task in wanted())
     with _closing(results):
         for first, last, nodes, seconds in results:

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slow_experiment import Slow
 
+from theorycheck.checks.claim import Claim, Effort, Paper, Verdict, judge
 from theorycheck.sims.engine import (
     DeviceUnavailable,
     Diverged,
@@ -373,6 +374,15 @@ def test_bad_arguments_are_refused_in_one_line(argument, value):
 def test_a_gpu_that_is_not_there_is_said_to_be_unavailable():
     with pytest.raises(DeviceUnavailable, match="device is 'gpu'"):
         estimate(Gaussian(), replicas=10, seed=0, device="gpu")
+
+
+def test_a_claim_that_needs_a_missing_gpu_is_not_run():
+    def run(effort):
+        return estimate(Gaussian(), replicas=10, seed=0, **effort.engine)
+
+    claim = Claim("needs_gpu", "engine", Paper("K", "T", "A", 2000), "here", "x", "derived", run)
+    outcome = judge(claim, Effort(device="gpu"))
+    assert outcome.verdict is Verdict.NOT_RUN and "'gpu'" in outcome.message
 
 
 def test_samples_of_the_wrong_shape_or_type_are_refused():
