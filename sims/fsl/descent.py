@@ -154,8 +154,9 @@ class Descent:
         if self.projection is None:
             run, model = kernels.run_top, (_blocks(spectrum.eigenvalues), _blocks(-target))
         else:
-            weighted = self.projection * np.sqrt(spectrum.eigenvalues)
-            run, model = kernels.run_projected, (np.ascontiguousarray(weighted), target)
+            weighted = np.zeros((-(-len(self.projection) // 4) * 4, target.size))
+            weighted[:len(self.projection)] = self.projection * np.sqrt(spectrum.eigenvalues)
+            run, model = kernels.run_projected, (weighted, target)
         out = np.empty((count, self.times.size))
         group = np.empty((kernels.LANES, self.times.size))
         for start in range(0, count, kernels.LANES):

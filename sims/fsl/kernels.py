@@ -206,12 +206,12 @@ def run_projected(law, key, replica, rates, sizes, weighted, target, noise, reco
 
     All N features of every sample are drawn and projected; nothing about the reduced problem is used.
 
-    ``weighted`` (M, N) is ``W diag(sqrt(lambda))``, ``target`` (N,) is ``sqrt(lambda_n) theta*_n``; the rest as
-    in :func:`run_top`.  ``out`` receives ``||W' v - theta*||_H^2 / 2``.
+    ``weighted`` (M, N) is ``W diag(sqrt(lambda))`` with rows of zeros up to a multiple of four, ``target`` (N,) is
+    ``sqrt(lambda_n) theta*_n``; the rest as in :func:`run_top`.  ``out`` receives ``||W' v - theta*||_H^2 / 2``.
     """
     width, count = weighted.shape
     blocks = (count + 3) // 4
-    z = np.zeros((blocks, 4, LANES), dtype=np.float32)
+    z, x = np.zeros((blocks, 4, LANES), dtype=np.float32), np.zeros((count, LANES))
     v, gradient, projected = np.zeros((width, LANES)), np.zeros((width, LANES)), np.zeros((width, LANES))
     residual, scratch = np.zeros(LANES), np.zeros(LANES)
     epsilon = np.zeros((4, LANES), dtype=np.float32)
@@ -233,16 +233,20 @@ def run_projected(law, key, replica, rates, sizes, weighted, target, noise, reco
                 residual[lane] = -noise * np.float64(epsilon[sample & np.uint64(3), lane])
             for n in range(count):
                 for lane in range(LANES):
-                    residual[lane] -= target[n] * np.float64(z[n >> 2, n & 3, lane])
+                    x[n, lane] = np.float64(z[n >> 2, n & 3, lane])
+                    residual[lane] -= target[n] * x[n, lane]
+            projected[:] = 0.0
+            for m in range(0, width, 4):
+                for n in range(count):
+                    w0, w1, w2, w3 = weighted[m, n], weighted[m + 1, n], weighted[m + 2, n], weighted[m + 3, n]
+                    for lane in range(LANES):
+                        projected[m, lane] += w0 * x[n, lane]
+                        projected[m + 1, lane] += w1 * x[n, lane]
+                        projected[m + 2, lane] += w2 * x[n, lane]
+                        projected[m + 3, lane] += w3 * x[n, lane]
             for m in range(width):
                 for lane in range(LANES):
-                    scratch[lane] = 0.0
-                for n in range(count):
-                    for lane in range(LANES):
-                        scratch[lane] += weighted[m, n] * np.float64(z[n >> 2, n & 3, lane])
-                for lane in range(LANES):
-                    projected[m, lane] = scratch[lane]
-                    residual[lane] += v[m, lane] * scratch[lane]
+                    residual[lane] += v[m, lane] * projected[m, lane]
             for m in range(width):
                 for lane in range(LANES):
                     gradient[m, lane] += residual[lane] * projected[m, lane]
