@@ -14,8 +14,9 @@ the law of Li et al. (arXiv 2509.19189, Thms 4.2 to 4.5) states, up to constants
 
     int_0^{t_q} K(t_q - z) q(z) gamma(z) dz  ->  sum_{n<q} (eta_n^2/B_n) K(t_q - t_{n+1}) q(t_n):
 
-the noise of step n is set by the risk before it and forgotten only in the steps after it (derived from the
-second-moment recursion of SGD, whose first-order form in eta it is).
+the noise of step n is set by the risk before it and forgotten only in the steps after it.  This is the second-moment
+recursion of SGD with ``exp(-2 x)``, x = eta lambda, in place of ``1 - 2 x + (1 + 1/B) x^2`` (derived; Gaussian
+features): equal to second order in x at batch size one, to first order otherwise.
 
 Every kernel used here is a sum of Q exponentials, so N steps cost O(N Q).  Power laws become one by the trapezoidal
 rule in u for ``(1+t)^-p = int exp(p u - e^u (1 + t)) du / Gamma(p)``, whose error :func:`exponential_sum` bounds.
