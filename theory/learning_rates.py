@@ -211,7 +211,8 @@ def from_csv(lines, name="CSV", column="lr"):
 
 def read_columns(lines, column):
     """Read ``column`` and, if present, ``step`` from CSV lines; return ``(steps or None, values)``."""
-    rows = csv.reader(lines)
+    reader = csv.reader(lines)
+    rows = _rows(reader)
     header = [title.strip().lstrip("\ufeff") for title in next(rows, [])]
     if column not in header:
         raise ValueError(f"column {column!r} is missing; the header has: {', '.join(header) or 'nothing'}")
@@ -226,9 +227,9 @@ def read_columns(lines, column):
             try:
                 numbers.append(float(text))
             except ValueError:
-                raise ValueError(f"line {rows.line_num}: {text!r} is not a number") from None
+                raise ValueError(f"line {reader.line_num}: {text!r:.60} is not a number") from None
             if not math.isfinite(numbers[-1]) or numbers[-1] < 0:
-                raise ValueError(f"line {rows.line_num}: {text} must be finite and >= 0")
+                raise ValueError(f"line {reader.line_num}: {text} must be finite and >= 0")
         table.append(numbers)
     if not table:
         raise ValueError("there is no row below the header; at least one is needed")
@@ -238,6 +239,14 @@ def read_columns(lines, column):
     if np.any(steps != np.floor(steps)) or np.any(np.diff(steps) <= 0):
         raise ValueError("the steps must be whole and strictly increasing")
     return steps, values
+
+
+def _rows(reader):
+    """Rows of a CSV reader; what it cannot split is a ValueError like any other bad line."""
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num}: {error}") from None
 
 
 def _shaped(name, steps, peak, final, shape):
