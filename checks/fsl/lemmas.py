@@ -76,7 +76,7 @@ def _(effort):
 
 
 @claim("mode_integrals", topic="fsl", paper=FSL, where="Sec. 4 (multi-task view)", stance="stated",
-       statement="t <= M^beta: e_M ~ int u^(s-1) e^(-2ut) du, K_M ~ int u^(1-1/beta) e^(-2ut) du, u from M^(-beta) to 1")
+       statement="t <= M^beta: e_M ~ int u^(s-1) e^(-2ut) du, K_M ~ int u^(1-1/beta) e^(-2ut) du, M^-beta < u < 1")
 def mode_integrals(effort):
     """The modes as a continuum of independent tasks, each learned at its own exponential rate."""
     return _integral_ratio(effort, 0.0)
@@ -98,7 +98,7 @@ def _extremes(features):
 
 def _measured_covariance(effort, measured, assumed):
     """Second moments of single-sample gradients, entry by entry; the mean gradient is known exactly."""
-    count = effort.choose(200_000, 5_000_000)
+    count = effort.choose(100_000, 5_000_000)
     truth = PowerLawRegression(0.7, 2.0, 4, noise=0.5, features=assumed).spectrum()
     error = np.array([0.6, -0.9, 0.4, 1.1])
     draw = {"gaussian": streams.normals, "rademacher": streams.rademachers}[measured]
