@@ -13,7 +13,7 @@ from importlib import import_module
 
 from joblib import Parallel, delayed
 
-from .claim import REGISTRY, Claim, Effort, Outcome, Verdict, judge
+from .claim import REGISTRY, Claim, Effort, Outcome, Verdict, describe, judge
 
 
 def run(claims: Iterable[Claim], effort: Effort, jobs: int = 1, seconds: Mapping[str, float] | None = None
@@ -52,8 +52,11 @@ def run(claims: Iterable[Claim], effort: Effort, jobs: int = 1, seconds: Mapping
     effort = replace(effort, jobs=1, progress=False)
     by_id = {claim.id: claim for claim in claims}
     tasks = [(claim.run.__module__, claim.id, effort) for claim in claims]
-    for key, verdict, evidence, shown, spent, message in scatter(_judged_by_id, tasks, jobs):
+    for key, known, verdict, evidence, shown, spent, message in scatter(_judged_by_id, tasks, jobs):
         claim = by_id[key]
+        if known != describe(claim):
+            yield Outcome(claim, Verdict.FAILS, None, seconds=spent, message="its source changed during the run")
+            continue
         controls = tuple((control, *seen) for control, seen in zip(claim.controls, shown))
         yield Outcome(claim, verdict, evidence, controls, spent, message)
 
@@ -95,9 +98,10 @@ def judged(claim: Claim, effort: Effort) -> Outcome:
 def _judged_by_id(module, key, effort):
     # claims hold decorated functions, which do not pickle: a worker imports the claim's module and finds it by its id
     import_module(module)
-    outcome = judged(REGISTRY[key], effort)
+    claim = REGISTRY[key]
+    outcome = judged(claim, effort)
     shown = [(evidence, message) for _, evidence, message in outcome.controls]
-    return key, outcome.verdict, outcome.evidence, shown, outcome.seconds, outcome.message
+    return key, describe(claim), outcome.verdict, outcome.evidence, shown, outcome.seconds, outcome.message
 
 
 def _in_worker(function, task):

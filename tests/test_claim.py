@@ -1,6 +1,7 @@
 """What a claim is: registration, verdicts, records; and that the real claims are well formed."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -162,6 +163,16 @@ def test_the_same_records_for_any_number_of_jobs(invented):
         return [{**each, "seconds": None} for each in found]
     assert len(records(1)) == 11
     assert records(1) == records(2)
+
+
+def test_a_claim_whose_source_changed_meanwhile_does_not_hold(invented, monkeypatch):
+    chosen = list(checks.load("good").values())
+    parallels = next(each for each in chosen if each.name == "parallels")
+    stale = [replace(each, statement="parallels never meet") if each is parallels else each for each in chosen]
+    found = {each.claim.name: each for each in runner.run(stale, Effort())}
+    assert found["parallels"].verdict is Verdict.FAILS
+    assert found["parallels"].message == "its source changed during the run"
+    assert found["two_is_two"].verdict is Verdict.HOLDS
 
 
 def test_the_longest_claims_start_first(invented):
