@@ -149,7 +149,8 @@ class Descent:
             raise ValueError(f"replica is {first + count - 1}; it must be in [0, 2^32)")
         spectrum, law = self._spectrum, kernels.LAWS[self.features]
         key, noise = np.uint64(streams.key(seed, EXPERIMENT)), float(np.sqrt(spectrum.label_variance))
-        rates, sizes = np.ascontiguousarray(self.schedule.rates), self.batch_size
+        # Fresh copies: numba compiles anew for read-only arrays, and pickling changes that flag.
+        rates, sizes, times = np.array(self.schedule.rates), np.array(self.batch_size), np.array(self.times)
         target = np.sqrt(spectrum.eigenvalues * spectrum.target_squared)
         if self.projection is None:
             run, model = kernels.run_top, (_blocks(spectrum.eigenvalues), _blocks(-target))
@@ -157,12 +158,12 @@ class Descent:
             weighted = np.zeros((-(-len(self.projection) // 4) * 4, target.size))
             weighted[:len(self.projection)] = self.projection * np.sqrt(spectrum.eigenvalues)
             run, model = kernels.run_projected, (weighted, target)
-        out = np.empty((count, self.times.size))
-        group = np.empty((kernels.LANES, self.times.size))
+        out = np.empty((count, times.size))
+        group = np.empty((kernels.LANES, times.size))
         for start in range(0, count, kernels.LANES):
             lanes = min(kernels.LANES, count - start)
             died = np.full(kernels.LANES, -1, dtype=np.int64)
-            run(law, key, np.uint64(first + start), rates, sizes, *model, noise, self.times, group, died)
+            run(law, key, np.uint64(first + start), rates, sizes, *model, noise, times, group, died)
             if (died[:lanes] >= 0).any():
                 lane = int(np.argmax(died[:lanes] >= 0))
                 raise engine.Diverged(first + start + lane, int(died[lane]))
