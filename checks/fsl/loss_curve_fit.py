@@ -130,6 +130,11 @@ class Fit:
                         [float(v) for v in np.concatenate([self.linear, self.nonlinear])]))
 
     @property
+    def held(self) -> tuple:
+        """Names of coefficients held at 0 because the runs do not need them."""
+        return self.law.held
+
+    @property
     def rms(self) -> float:
         """Root mean square of the relative residuals."""
         return float(np.sqrt(self.cost / sum(r.size for r in self.residuals)))
@@ -215,6 +220,20 @@ def fit(curves, law="fsl", *, warmup=None, starts=6, seed=0):
     return whole if gain > KEEP_OPTIONAL and least.rms > ROUNDING else least
 
 
+def refit(fit, law, *, starts=6, seed=0):
+    """Fit another law, or the same with nothing held at 0, to the runs of a fit.
+
+    Parameters
+    ----------
+    fit : Fit
+    law : Law
+        Taken as it is: its optional coefficient is fitted too.
+    starts, seed : int
+        As in :func:`fit`.
+    """
+    return _search(law, fit.samples, fit.units, fit.batched, starts, seed)
+
+
 def annealing_of(fit, curve):
     """What the fitted law sees of a curve, and the mask, shape (N,), of the rows it predicts.
 
@@ -288,7 +307,7 @@ def bootstrap(fit, *, resamples=100, seed=0):
         samples = tuple(
             replace(s, losses=f / (1 + _blocks(r - r.mean(), length, rng)))
             for s, f, r, length in zip(fit.samples, fitted, fit.residuals, lengths))
-        inner, _ = _descend(fit.law, samples, start, tolerance=1e-5)
+        inner, _ = _descend(fit.law, samples, start, tolerance=1e-5, evaluations=20)
         values = _from_inner(fit.law, inner)
         nonlinear.append(values)
         linear.append(_project(fit.law, samples, values)[0])
@@ -310,7 +329,7 @@ def profile(fit, name, values):
     for value in values:
         held = fit.nonlinear.copy()
         held[position] = value
-        inner, cost = _descend(fit.law, fit.samples, _to_inner(fit.law, held), free=free, tolerance=1e-6)
+        inner, cost = _descend(fit.law, fit.samples, _to_inner(fit.law, held), free=free, tolerance=1e-5, evaluations=25)
         costs.append(cost)
         nonlinear.append(_from_inner(fit.law, inner))
         linear.append(_project(fit.law, fit.samples, nonlinear[-1])[0])
@@ -456,7 +475,7 @@ def _project(rule, samples, values):
     return linear, scaled @ linear - 1.0
 
 
-def _descend(rule, samples, inner, free=None, tolerance=1e-8):
+def _descend(rule, samples, inner, free=None, tolerance=1e-8, evaluations=60):
     """Local minimum of the projected cost from one start, in search coordinates."""
     low, high = _box(rule)
     free = np.ones(low.size, dtype=bool) if free is None else free
@@ -471,7 +490,7 @@ def _descend(rule, samples, inner, free=None, tolerance=1e-8):
 
     width = (high - low)[free]
     begin = np.clip(inner[free], low[free] + 1e-9 * width, high[free] - 1e-9 * width)
-    found = least_squares(residuals, begin, bounds=(low[free], high[free]), x_scale=width, max_nfev=60,
+    found = least_squares(residuals, begin, bounds=(low[free], high[free]), x_scale=width, max_nfev=evaluations,
                           diff_step=1e-6, xtol=tolerance, ftol=tolerance, gtol=1e-14)
     end = inner.copy()
     end[free] = found.x

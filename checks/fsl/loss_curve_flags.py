@@ -18,8 +18,11 @@ from . import loss_curve_fit as fits
 LIKELIHOOD_RATIO = 3.841
 """95% quantile of chi-square with one degree of freedom."""
 
-DISAGREEMENT = 0.01
-"""Relative spread of predictions of another schedule above which the training schedules are called insufficient."""
+DISAGREEMENT = (0.01, 0.002, 15.0)
+"""Training schedules are called insufficient where the relative spread of predictions of another schedule exceeds
+the first number, or the second and this many times the rms relative residual: then fits that are equally good miss
+each other elsewhere by far more than they miss the data.  (Real and exact curves: at most 8 times where the
+predictions are right, at least 20 times where they are not.)"""
 
 PROFILE_POINTS = 6
 """Values, spread over its bounds, at which each nonlinear parameter is held."""
@@ -90,6 +93,12 @@ def identification(fit, bootstrap, blind=None):
         spread[name] = float((max(finals) - min(finals)) / estimate) if estimate > 0 else float("inf")
     flags = [*_schedule_flags(fit, spread, blind), *_parameter_flags(fit, ranges), *_peak_flags(fit)]
     return Identification(spread, ranges, tuple(flags))
+
+
+def insufficient(spread, rms) -> bool:
+    """Whether a relative spread of predictions means that the training schedules do not determine the law."""
+    always, least, times = DISAGREEMENT
+    return bool(spread > always or (spread > least and spread > times * max(rms, fits.ROUNDING)))
 
 
 def extrapolation(fit, curve):
@@ -165,12 +174,13 @@ def _schedule_flags(fit, spread, blind):
         flags.append(Flag("constant_schedule", True,
                           f"the rate never changes in {names}: nothing can be learned about annealing; "
                           "add a run whose rate decays"))
-    elif spread[worst] > DISAGREEMENT:
+    elif insufficient(spread[worst], fit.rms):
         what = f"{names} alone" if len(fit.samples) == 1 else f"the schedules of {names}"
         flags.append(Flag("other_schedules", True,
                           f"{what} cannot separate annealing from the power law: parameters that fit equally well "
-                          f"differ by {100 * spread[worst]:.1f}% on a {worst} schedule of that "
-                          f"length (limit {100 * DISAGREEMENT:.1f}%); add a run with another schedule: a two-stage one "
+                          f"differ by {100 * spread[worst]:.1f}% on a {worst} schedule of that length, "
+                          f"{spread[worst] / max(fit.rms, fits.ROUNDING):.0f} times their misfit of the runs; "
+                          "add a run with another schedule: a two-stage one "
                           "(constant, then suddenly lower) tells most, with a constant one better still"))
     if blind is not None and moved >= 0.02 and blind.cost <= fit.cost * np.exp(LIKELIHOOD_RATIO / fit.effective_rows):
         flags.append(Flag("blind_suffices", True, "the schedule-blind power law fits these runs as well: "

@@ -315,6 +315,8 @@ class Law:
         ``basis(annealing, values)`` returns the (N, len(linear)) columns that the coefficients multiply.
     optional : str
         A coefficient the law can do without, or "".
+    held : tuple of str
+        Coefficients held at 0.
     """
 
     name: str
@@ -327,11 +329,13 @@ class Law:
     logarithmic: tuple
     basis: Callable
     optional: str = ""
+    held: tuple = ()
 
     def reduced(self) -> "Law":
         """The law with its optional coefficient held at 0 (its column is zero)."""
         kept = np.array([name != self.optional for name in self.linear], dtype=np.float64)
-        return replace(self, basis=lambda annealing, values: self.basis(annealing, values) * kept, optional="")
+        return replace(self, basis=lambda annealing, values: self.basis(annealing, values) * kept, optional="",
+                       held=(self.optional,))
 
     def __call__(self, annealing, nonlinear, linear):
         """Predicted loss at ``annealing.times``, shape (N,)."""
