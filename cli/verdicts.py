@@ -15,8 +15,11 @@ MARKS = {Verdict.HOLDS: "\u2713", Verdict.FAILS: "\u2717", Verdict.TOOTHLESS: "\
          Verdict.NOT_RUN: "\u2013"}
 """A sign for each verdict, readable without colour."""
 
-COLUMNS = {"verdict": 0, "claim": 0, "source": 100, "measured": 80, "expected": 120, "rejected": 0, "s": 0}
-"""Columns of the terminal table ("rejected" counts controls), and from which terminal width on they are shown."""
+WHOLE = ("verdict", "claim", "rejected", "s")
+"""Columns of the terminal table that are always there."""
+
+CUT = ("measured", "source", "expected")
+"""Columns that are cut to the room there is; the last ones go first."""
 
 STYLES = {Verdict.HOLDS: "green", Verdict.FAILS: "bold red", Verdict.TOOTHLESS: "bold magenta",
           Verdict.INCONCLUSIVE: "yellow", Verdict.NOT_RUN: "dim"}
@@ -98,16 +101,20 @@ def in_brief(outcome: Outcome) -> Text:
 def table(outcomes, width: int = 140) -> Table:
     """All outcomes as a table for a terminal of `width` columns, one line each.
 
-    Long numbers are cut (the report has them whole), and a narrow terminal sees fewer columns.
+    Long numbers are cut (the report has them whole), and a narrow terminal sees fewer columns.  "rejected" counts the
+    controls.
     """
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     rows = [_cells(outcome) for outcome in outcomes]
-    fixed = {"verdict", "claim", "rejected", "s"}
-    shown = [title for title in COLUMNS if title in fixed or width >= COLUMNS[title]]
+    whole = {title: max([len(title), *(len(row[title]) for row in rows)]) for title in WHOLE}
+    room = width - sum(whole.values()) - 3 * len(whole)
+    count = next((count for count in (3, 2, 1) if room // count >= 21), 0)
+    cut = {title: room // count - 3 for title in CUT[:count]}
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = [title for title in ("verdict", "claim", "source", "measured", "expected", "rejected", "s")
+             if title in whole or title in cut]
     for title in shown:
-        longest = max((len(row[title]) for row in rows), default=0)
-        made.add_column(title, no_wrap=True, min_width=longest if title in fixed else None,
-                        max_width=28 if title not in fixed else None, justify="right" if title == "s" else "left")
+        made.add_column(title, no_wrap=True, min_width=whole.get(title), max_width=cut.get(title),
+                        justify="right" if title == "s" else "left")
     for outcome, row in zip(outcomes, rows):
         made.add_row(*(Text(row[title], STYLES[outcome.verdict] if title == "verdict" else "") for title in shown))
     return made

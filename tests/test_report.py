@@ -1,5 +1,6 @@
 """The report and the table: complete, self-contained, escaped, and stable from run to run."""
 
+import io
 import json
 import re
 from html.parser import HTMLParser
@@ -7,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from theorycheck import checks, figures
 from theorycheck.checks import runner
@@ -14,7 +16,7 @@ from theorycheck.checks.claim import Effort, Evidence, Outcome, Verdict
 from theorycheck.cli import paper_table
 from theorycheck.cli.record import number, to_json, write_text
 from theorycheck.cli.report import Report, page, write
-from theorycheck.cli.verdicts import exit_code, in_full, remarks, tally
+from theorycheck.cli.verdicts import exit_code, in_full, remarks, table, tally
 from theorycheck.figures.gallery import draw
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -214,3 +216,13 @@ def test_json_is_strict(outcomes):
     record = Outcome(outcomes[0].claim, Verdict.HOLDS, evidence).record()
     back = json.loads(to_json(record), parse_constant=lambda constant: pytest.fail(constant))
     assert (back["measured"], back["expected"], back["tolerance"]) == ("nan", ["inf"], "-inf")
+
+
+@pytest.mark.parametrize("width", [70, 80, 100, 140, 200])
+def test_the_terminal_table_has_whole_names_and_fits(outcomes, width):
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(table(outcomes, width))
+    lines = [line for line in console.export_text().splitlines() if line.strip()]
+    assert len(lines) == 2 + len(outcomes) and max(map(len, lines)) <= width
+    for line, outcome in zip(lines[2:], outcomes):
+        assert outcome.claim.id in line and str(outcome.verdict) in line and line.rstrip().endswith(f"{outcome.seconds:.1f}")
