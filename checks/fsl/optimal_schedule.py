@@ -11,7 +11,13 @@ from scipy.optimize import brentq
 
 from ...theory import learning_rates
 from ...theory.fsl.functional_law import kernel, law_terms
-from ...theory.fsl.optimal_schedule import compute_optimal, decay_power, exponents, minimise, optimal_schedule
+from ...theory.fsl.optimal_schedule import (
+    compute_optimal,
+    decay_power,
+    exponents,
+    optimal_schedule,
+    schedule_by_descent,
+)
 from ...theory.fsl.problem import PowerLawRegression
 from ...theory.fsl.recursion import exact_risk
 from .. import judges
@@ -30,7 +36,7 @@ def optimal_noise_scale(effort):
     """Closed form against a descent that knows nothing of it, in 200 cells and the horizon."""
     cases = _finite_cases(effort)
     closed = [optimal_schedule(problem, data, CAP).risk for problem, data in cases]
-    found = [minimise(problem, data, CAP, cells=effort.choose(100, 400))[0] for problem, data in cases]
+    found = [schedule_by_descent(problem, data, CAP, cells=effort.choose(100, 400))[0] for problem, data in cases]
     return judges.equal(found, closed, rtol=0.01, at=_labels(cases))
 
 

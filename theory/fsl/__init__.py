@@ -6,7 +6,7 @@ from .continuous import Curve, NoiseProfile, eigen_sde_risk, from_schedule, neum
 from .continuous_law import ContinuousLaw, continuous_law
 from .functional_law import functional_law, kernel, law_terms, picard, power_kernel, power_signal, signal
 from .gradient_noise import noise_bounds, noise_covariance
-from .optimal_schedule import OptimalSchedule, compute_optimal, minimise, optimal_schedule
+from .optimal_schedule import OptimalSchedule, compute_optimal, optimal_schedule, schedule_by_descent
 from .problem import PowerLawRegression, Spectrum
 from .random_features import approximation_error_equivalent, effective_ridge, projected_spectrum
 from .recursion import (

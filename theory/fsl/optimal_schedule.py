@@ -22,7 +22,7 @@ that (M large) ``gamma* ~ x^{1 - 1/(2 beta)}``, that is ``(remaining data)^{2 be
     easy, s > 1 - 1/beta:  T ~ D^{beta/(1 + s beta)},  E* ~ D^{-s beta/(1 + s beta)},  never capped;
     hard, s < 1 - 1/beta:  T ~ D,  E* ~ D^{-s},  x_c/T ~ D^{-(1 - 1/beta - s)/(2 - 1/beta)} -> 0 (stable, then decay).
 
-A direct minimisation over the noise scale in each of many cells, :func:`minimise`, is the independent check.
+A direct minimisation over the noise scale in each of many cells, :func:`schedule_by_descent`, is the independent check.
 """
 
 import math
@@ -165,7 +165,7 @@ def optimal_schedule(problem, data, peak):
     return _assemble(spectrum, table, data, peak, horizon, crossover, scale)
 
 
-def minimise(problem, data, peak, cells=200):
+def schedule_by_descent(problem, data, peak, cells=200):
     """Minimise the same law by gradient descent over a piecewise constant noise scale and the horizon.
 
     The oracle of :func:`optimal_schedule`: it does not use the Lagrange condition.  The intrinsic time is cut into
