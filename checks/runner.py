@@ -55,7 +55,8 @@ def run(claims: Iterable[Claim], effort: Effort, jobs: int = 1, seconds: Mapping
     for key, known, verdict, evidence, shown, spent, message in scatter(_judged_by_id, tasks, jobs):
         claim = by_id[key]
         if known != describe(claim):
-            yield Outcome(claim, Verdict.FAILS, None, seconds=spent, message="its source changed during the run")
+            message = message or "its source changed during the run"
+            yield Outcome(claim, Verdict.FAILS, None, seconds=spent, message=message)
             continue
         controls = tuple((control, *seen) for control, seen in zip(claim.controls, shown))
         yield Outcome(claim, verdict, evidence, controls, spent, message)
@@ -97,8 +98,11 @@ def judged(claim: Claim, effort: Effort) -> Outcome:
 
 def _judged_by_id(module, key, effort):
     # claims hold decorated functions, which do not pickle: a worker imports the claim's module and finds it by its id
-    import_module(module)
-    claim = REGISTRY[key]
+    try:
+        import_module(module)
+        claim = REGISTRY[key]
+    except Exception as error:   # edited since the parent imported it; the other claims shall not suffer
+        return key, None, Verdict.FAILS, None, (), 0.0, f"{type(error).__name__}: {' '.join(str(error).split())}"
     outcome = judged(claim, effort)
     shown = [(evidence, message) for _, evidence, message in outcome.controls]
     return key, describe(claim), outcome.verdict, outcome.evidence, shown, outcome.seconds, outcome.message

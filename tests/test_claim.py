@@ -175,6 +175,15 @@ def test_a_claim_whose_source_changed_meanwhile_does_not_hold(invented, monkeypa
     assert found["two_is_two"].verdict is Verdict.HOLDS
 
 
+def test_a_claim_whose_module_no_longer_imports_fails_alone(invented, monkeypatch):
+    def import_module(name):
+        raise ImportError("half\nedited")
+    monkeypatch.setattr(runner, "import_module", import_module)
+    found = list(runner.run(checks.load("good").values(), Effort()))
+    assert {(each.verdict, each.message) for each in found} == {(Verdict.FAILS, "ImportError: half edited")}
+    assert len(found) == 5
+
+
 def test_the_longest_claims_start_first(invented):
     chosen = checks.load("good").values()
     seconds = {"good.two_is_two": 3.0, "good.parallels": 5.0, "good.no_device": 1.0, "good.open_question": 0.1}
