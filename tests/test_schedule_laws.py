@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from theorycheck import checks
 from theorycheck.checks.claim import Effort, Verdict, judge
+from theorycheck.checks.fsl import schedule_laws as claims
 from theorycheck.theory import fsl, learning_rates, spectra
 from theorycheck.theory.fsl import mode_sums, schedule_laws
 
@@ -191,5 +191,5 @@ def test_bad_input_is_refused(call, message):
 
 @pytest.mark.parametrize("name", ["constant_rate_law", "exponential_decay_law", "wsd_law", "closed_form_error"])
 def test_claims_hold_and_their_controls_are_rejected(name):
-    outcome = judge(checks.load("fsl")[f"fsl.{name}"], Effort())
+    outcome = judge(getattr(claims, name), Effort())
     assert outcome.verdict is Verdict.HOLDS, outcome

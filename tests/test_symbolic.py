@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from theorycheck import checks
 from theorycheck.checks.claim import Effort, Verdict, judge
+from theorycheck.checks.fsl import symbolic as claims
 from theorycheck.theory.fsl import allocation, symbolic
 
 
@@ -86,5 +86,5 @@ def test_bad_input_is_refused(call, message):
 
 @pytest.mark.parametrize("name", ["moment_algebra", "decay_algebra", "allocation_algebra"])
 def test_claims_hold_and_their_controls_are_rejected(name):
-    outcome = judge(checks.load("fsl")[f"fsl.{name}"], Effort())
+    outcome = judge(getattr(claims, name), Effort())
     assert outcome.verdict is Verdict.HOLDS, outcome

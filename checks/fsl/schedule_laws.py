@@ -22,6 +22,7 @@ TASKS = ((0.5, 4.0), (0.3, 2.0), (0.5, 2.0), (1.5, 2.0), (1.0, 1.5))
 BETWEEN = (0.02, 2.0)
 DRIFT = {"total": 1.6, "noise": 1.2}
 """Total risks approach their constants slowly: only long runs show the ``1/(2 s beta)`` of the approximation error."""
+STEPS = np.logspace(2, 14, 13)
 SEED = 20250919
 
 
@@ -29,15 +30,29 @@ def _runs(effort):
     """Random runs per number of steps: dictionaries of arrays; the same draws for every K."""
     count = effort.choose(300, 3000)
     draws = np.random.default_rng(SEED).random((4, count))
-    for steps in np.logspace(2, 14, 13):
+    for steps in STEPS:
         peak = np.exp(math.log(3.0 / steps) + draws[0] * math.log(0.1 * steps))
         final = np.exp(np.log(peak / steps) + draws[1] * math.log(0.9 * steps))
         width = np.where(draws[2] < 0.2, np.inf, np.floor(10.0 ** (1.0 + 5.0 * (draws[2] - 0.2) / 0.8)))
         yield {"steps": steps, "peak": peak, "final": final, "width": width, "cooldown": 0.02 + 0.96 * draws[3]}
 
 
-def _ratios(effort, name, printed):
-    """Per task, ratios (total, noise) of the closed form to a printed law, one array per number of steps."""
+def ratios(effort, name, printed=None):
+    """Ratios of the closed form to a printed law over random runs.
+
+    Parameters
+    ----------
+    effort : Effort
+    name : {"constant", "exponential", "wsd"}
+    printed : callable, optional
+        The law; default what the theorem prints.
+
+    Yields
+    ------
+    problem, total, noise
+        Per task; the ratios of the whole risk and of its noise are lists, one array per entry of :data:`STEPS`.
+    """
+    printed = printed or _printed
     for source, capacity in TASKS:
         problem = PowerLawRegression(source, capacity)
         total, noise = [], []
@@ -91,8 +106,8 @@ def _steep_signal(problem, name, run):
 def _judge(effort, name, printed=_printed):
     """Total and noise of every task: within fixed bounds and without drift; told by the extremes over the tasks."""
     parts, seen = {}, {"total": [], "noise": []}
-    for problem, *ratios in _ratios(effort, name, printed):
-        for kind, ratio in zip(seen, ratios):
+    for problem, *found in ratios(effort, name, printed):
+        for kind, ratio in zip(seen, found):
             label = f"{kind} at s={problem.source:g}, beta={problem.capacity:g}"
             parts[label] = judges.bounded(ratio, BETWEEN, drift=DRIFT[kind])
             seen[kind] += ratio
