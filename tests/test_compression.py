@@ -85,6 +85,18 @@ def test_frozen_modes_keep_their_share():
     assert short.approximation_error == pytest.approx(tail, rel=1e-9)
 
 
+@pytest.mark.parametrize("capacity, width, horizon", [(60.0, 10**7, 1e12), (1.001, math.inf, 1e100), (1.05, 1e15, 1e6),
+                                                      (40.0, 10**8, 1e100), (3.0, math.inf, 1e-8)])
+def test_extreme_problems(capacity, width, horizon):
+    """Spectra that fall by hundreds of decades, and horizons that need more modes than there are floats."""
+    problem = fsl.PowerLawRegression(source=0.5, capacity=capacity, width=width)
+    made = fsl.compress_with_error(problem, horizon)
+    start = made.spectrum.approximation_error + 0.5 * made.spectrum.sum(
+        made.spectrum.eigenvalues * made.spectrum.target_squared)
+    assert made.error < 1e-8 and made.spectrum.eigenvalues.size < 3000
+    assert start == pytest.approx(problem.initial_risk, rel=1e-9)
+
+
 def test_parameters_travel():
     problem = fsl.PowerLawRegression(source=0.5, capacity=2.0, width=100, noise=0.3, features="laplace")
     spectrum = fsl.compress(problem, 10.0)

@@ -98,7 +98,7 @@ def _(effort):
     return judges.order(*_sde_errors(isotropic=True), 1.0, 0.15)
 
 
-@claim("linear_scaling_rule", topic="fsl", paper=FSL, where="Sec. 5", stance="stated",
+@claim("linear_scaling_rule", topic="fsl", paper=FSL, where="Sec. 5", stance="reconstructed",
        statement="only eta/B matters: doubling rate and batch size changes the risk at equal intrinsic time by O(eta)")
 def linear_scaling_rule(effort):
     """Exact SGD with (eta, B) against (2 eta, 2 B), as eta shrinks at fixed eta/B."""

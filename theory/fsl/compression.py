@@ -36,6 +36,9 @@ EXACT_MODES = 16
 LONGEST = 40.0
 """Horizons are cut at this many times ``M^beta``, where the slowest mode has decayed by ``exp(-80)``."""
 
+MAX_HORIZON = 1e100
+"""Longest intrinsic time."""
+
 POINTS_PER_DECADE = 10
 """Times per decade at which rules are compared."""
 
@@ -156,20 +159,22 @@ def compress_with_error(problem, horizon=None, nodes=16, tolerance=1e-10):
 
 
 def _horizon(problem, horizon):
-    longest = LONGEST * float(problem.width) ** problem.capacity if math.isfinite(problem.width) else math.inf
+    with np.errstate(over="ignore"):
+        longest = LONGEST * float(np.float64(problem.width) ** problem.capacity)
     if horizon is None:
-        if not math.isfinite(longest):
+        if not math.isfinite(problem.width):
             raise ValueError("horizon is missing; an infinite width needs the longest intrinsic time, > 0")
-        return longest
-    if not (math.isfinite(horizon) and horizon > 0):
-        raise ValueError(f"horizon is {horizon}; it must be finite and > 0")
+        return min(longest, MAX_HORIZON)
+    if not 0 < horizon <= MAX_HORIZON:
+        raise ValueError(f"horizon is {horizon}; it must be in (0, {MAX_HORIZON:g}]")
     return min(float(horizon), longest)
 
 
 def _kept_width(problem, horizon, tolerance):
-    """Modes beyond this one have ``2 lambda_j horizon < tolerance`` and never move."""
+    """Modes beyond this one never move (``2 lambda_j horizon < tolerance``) and are no part of the kernel at t = 0."""
     moving = math.ceil((2.0 * horizon / tolerance) ** (1.0 / problem.capacity))
-    return float(min(problem.width, max(moving, EXACT_MODES)))
+    felt = math.ceil(tolerance ** (-1.0 / (2.0 * problem.capacity - 1.0)))
+    return float(min(problem.width, max(moving, felt, EXACT_MODES)))
 
 
 def _comparison_times(horizon):

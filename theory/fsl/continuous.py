@@ -167,8 +167,7 @@ def sde_risk(problem, gamma, times, isotropic=False, breakpoints=(), tolerance=1
     if not math.isfinite(change):
         raise ValueError(f"noise level reaches {_largest(stages):.6g}; the risk overflows before t = {horizon:g}, the "
                          "noise ratio sum gamma lambda/2 must stay below about 1")
-    ratio = 0.5 * _largest(stages) * spectrum.trace
-    amplification = 1.0 / (1.0 - ratio) if ratio < 0.99 else 100.0
+    amplification = 1.0 / max(1.0 - _noise_ratio(spectrum, _largest(stages), isotropic), 0.01)
     return Curve(times, row[-1], change + compression_error * amplification)
 
 
@@ -313,6 +312,12 @@ def _levels(stage, times):
 
 def _largest(stages):
     return max(float(np.max(_levels(stage, np.linspace(stage[0], stage[1], 33)))) for stage in stages)
+
+
+def _noise_ratio(spectrum, gamma, isotropic):
+    """``sum_j gamma lambda_j/(2 - q gamma lambda_j)``: how much of its own noise the risk feeds back."""
+    bend = 0.0 if isotropic else max(spectrum.kurtosis - 2.0, 0.0) * gamma * spectrum.eigenvalues
+    return float(spectrum.sum(gamma * spectrum.eigenvalues / (2.0 - bend))) if np.max(bend) < 2.0 else math.inf
 
 
 def _partition(a, b, times, scale):

@@ -265,7 +265,8 @@ def eigen_risk(spectrum, rate, batch_size=1, times=(0,)):
     With ``A = 1 - G`` symmetric, ``G = diag(x (2 - c x)) - (eta^2/B) v v^T``, ``v_i = sqrt(w_i) lambda_i``, the
     risk is ``delta + v^T [A^k y_0 + (eta^2/B) sigma_M^2 (sum_{i<k} A^i) v]/2`` and the geometric sum per eigenvalue
     is evaluated by expm1 and log1p, so that neither slow modes nor the stability boundary lose digits.  Eigenvalues
-    carry an absolute error of some 1e-16, which k steps amplify to 1e-16 k relative.
+    carry an absolute error of some 1e-16, which k steps amplify to 1e-16 k relative; eigenvectors one of 1e-16 relative
+    to ``|v| |y_0|``, which matters if the risk is much smaller.
     """
     rate, size = _rate(rate), _batch(batch_size)
     times = np.asarray(times, dtype=np.float64)
