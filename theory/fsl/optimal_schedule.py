@@ -141,9 +141,13 @@ def optimal_schedule(problem, data, peak):
         noise = table.root_sum(horizon)**2 / data
         return 0.5 * (table.signal(horizon) + spectrum.noise**2 * noise)
 
+    def capped_horizon(crossover):
+        """Horizon that the data buys; never below the crossover, whatever the rounding of the difference."""
+        return max(crossover, allowed + crossover - table.stretched(crossover))
+
     def capped(crossover):
         """Objective when the cap binds beyond ``crossover`` <= boundary."""
-        horizon = allowed + crossover - table.stretched(crossover)
+        horizon = capped_horizon(crossover)
         return 0.5 * (table.signal(horizon) + spectrum.noise**2 * table.capped_noise(crossover, horizon, peak))
 
     candidates = []
@@ -153,14 +157,15 @@ def optimal_schedule(problem, data, peak):
         points = np.append(x[x < boundary], boundary)
         values = np.array([objective(point) for point in points])
         best = int(values.argmin())
-        bracket = np.log([points[max(best - 1, 0)], points[min(best + 1, points.size - 1)]])
+        below = points[best - 1] if best else 1e-6 * points[0]
+        bracket = np.log([below, points[min(best + 1, points.size - 1)]])
         found = minimize_scalar(lambda u, f=objective: f(math.exp(u)), bounds=bracket, method="bounded",
                                 options={"xatol": 1e-10})
         point, value = min(((math.exp(found.x), found.fun), (points[best], values[best])), key=lambda pair: pair[1])
         candidates.append((value, binds, point))
     _, binds, point = min(candidates)
     crossover = point
-    horizon = allowed + point - table.stretched(point) if binds else point
+    horizon = capped_horizon(point) if binds else point
     scale = peak * math.sqrt(table.kernel(point)) if binds else table.root_sum(point) / data
     return _assemble(spectrum, table, data, peak, horizon, crossover, scale)
 
@@ -301,7 +306,7 @@ class _KernelTable:
     def __init__(self, spectrum, longest):
         self.spectrum = spectrum
         longest = min(longest, LONGEST / spectrum.eigenvalues.min())
-        first = 0.1 / spectrum.eigenvalues.max()
+        first = 1e-4 / spectrum.eigenvalues.max()
         panels = max(1, math.ceil(math.log(max(longest / first, 1.0)) / math.log(PANEL_RATIO)))
         self.edges = np.concatenate([[0.0], np.geomspace(min(first, longest), longest, panels + 1)])
         self.root_sums = np.concatenate([[0.0], np.cumsum(self._panel(self.edges[:-1], self.edges[1:]))])
