@@ -54,6 +54,7 @@ MAX_PURPOSE = 2**8
 """Purposes are integers in [0, 2^8)."""
 
 # Inlined before type inference: compiled as functions of their own, LLVM keeps the calls and vectorises nothing.
+# A kernel's cache on disk follows its own file only: after a change here, touch the files of the kernels.
 
 # -- integers ----------------------------------------------------------------------------------------------------
 

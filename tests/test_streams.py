@@ -143,6 +143,36 @@ def test_normals_are_box_muller_in_both_tails():
     assert float(np.abs(got).max()) < 6.77
 
 
+def test_every_operation_is_rounded_by_itself():
+    """NumPy, one float32 operation at a time, gives the same bits: nothing was contracted or reassociated."""
+    f32, words = np.float32, words_of_every_exponent(300)
+    angle_words = np.random.default_rng(7).integers(0, 2**32, words.size).astype(np.uint32)
+    u = words.astype(f32) * f32(2.0**-32) + f32(2.0**-33)
+    bits = u.view(np.int32) - np.int32(0x3F3504F3)
+    f = ((bits & 0x7FFFFF) + np.int32(0x3F3504F3)).view(f32) - f32(1)
+    f = np.where(bits >= 0, (~words).astype(f32) * f32(-(2.0**-32)) - f32(2.0**-33), f)
+    p = np.zeros_like(f)
+    for coefficient in (-0.0763418898, 0.1276180000, -0.1316058040, 0.1420181542, -0.1662330478, 0.2000121623,
+                        -0.2500082254, 0.3333333135):
+        p = p * f + f32(coefficient)
+    square = f * f
+    logarithm = (bits >> 23).astype(f32) * f32(-0.693147181) - ((p * f * square - f32(0.5) * square) + f)
+    assert logarithm.tobytes() == minus_logs(words).tobytes()
+    quarter = (angle_words + np.uint32(2**29)) >> np.uint32(30)
+    t = (((angle_words - (quarter << np.uint32(30))) << np.uint32(1)) | np.uint32(1)).view(np.int32).astype(f32)
+    t *= f32(2.0**-31)
+    y = t * t
+    s = ((f32(-0.00460166251) * y + f32(0.0796800330)) * y - f32(0.645963490)) * y
+    s = (s + f32(1.57079637)) * t
+    c = (f32(0.000903971959) * y - f32(0.0208602659)) * y + f32(0.253669232)
+    c = (c * y - f32(1.23370051)) * y + f32(1)
+    cosine = np.choose(quarter, [c, -s, -c, s])
+    sine = np.choose(quarter, [s, c, -s, -c])
+    assert np.stack([cosine, sine]).tobytes() == circle(angle_words).tobytes()
+    radius = np.sqrt(f32(2) * logarithm)
+    assert np.stack([radius * cosine, radius * sine]).tobytes() == pairs(words, angle_words).tobytes()
+
+
 def test_uniforms_stay_inside_and_keep_relative_precision():
     @njit
     def of_words(words):

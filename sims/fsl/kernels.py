@@ -62,6 +62,13 @@ def draw_other(law, key, replica, sample, block, out):
 
 
 @njit(cache=True)
+def draw_sample(law, key, replica, sample, out):
+    """Write all features of a sample into ``out`` (blocks, 4, LANES)."""
+    for j in range(out.shape[0]):
+        draw_block(law, key, replica, sample, np.uint64(j), out[j])
+
+
+@njit(cache=True)
 def draw_noise(key, replica, sample, out):
     """Write the label noise of samples ``4 (sample // 4) ... + 3`` into ``out`` (4, LANES), standard normal."""
     for lane in range(LANES):
@@ -210,8 +217,7 @@ def run_projected(law, key, replica, rates, sizes, weighted, target, noise, reco
     ``sqrt(lambda_n) theta*_n``; the rest as in :func:`run_top`.  ``out`` receives ``||W' v - theta*||_H^2 / 2``.
     """
     width, count = weighted.shape
-    blocks = (count + 3) // 4
-    z, x = np.zeros((blocks, 4, LANES), dtype=np.float32), np.zeros((count, LANES))
+    z, x = np.zeros(((count + 3) // 4, 4, LANES), dtype=np.float32), np.zeros((count, LANES))
     v, gradient, projected = np.zeros((width, LANES)), np.zeros((width, LANES)), np.zeros((width, LANES))
     residual, scratch = np.zeros(LANES), np.zeros(LANES)
     epsilon = np.zeros((4, LANES), dtype=np.float32)
@@ -227,8 +233,7 @@ def run_projected(law, key, replica, rates, sizes, weighted, target, noise, reco
         for _ in range(sizes[k]):
             if (sample & np.uint64(3)) == np.uint64(0):
                 draw_noise(key, replica, sample, epsilon)
-            for j in range(blocks):
-                draw_block(law, key, replica, sample, np.uint64(j), z[j])
+            draw_sample(law, key, replica, sample, z)
             for lane in range(LANES):
                 residual[lane] = -noise * np.float64(epsilon[sample & np.uint64(3), lane])
             for n in range(count):
