@@ -174,7 +174,8 @@ def law_terms(problem, schedule, batch_size=1, times=None, kernel="modes", limit
 
     Notes
     -----
-    Source: arXiv 2509.19189, eq. of Thm 4.2 (power laws, ``limit="infinite"``), Thms 4.3 to 4.5.
+    Source: arXiv 2509.19189, eq. of Thm 4.2 (power laws, ``limit="infinite"``), Thms 4.3 to 4.5.  Memory is that of a
+    few copies of the schedule.
     """
     _check_choice(kernel, "kernel", KERNELS)
     _check_choice(limit, "limit", LIMITS)
