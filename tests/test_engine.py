@@ -52,18 +52,21 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Bursting:
-    """Zeros, but for the replicas in `bad`, which hold `value`."""
+    """Zeros, but for the replicas in `bad`, which hold `value`; the chunk with replica `slow` takes its time."""
 
     bad: tuple
     value: float = np.nan
     dtype: type = np.float64
     shape: tuple = (2,)
+    slow: int = -1
     name = "bursting"
 
     def parameters(self):
         return {}
 
     def sample(self, seed, first, count):
+        if first <= self.slow < first + count:
+            time.sleep(0.5)
         out = np.zeros((count, 2), self.dtype)
         for replica in self.bad:
             if first <= replica < first + count:
@@ -145,7 +148,7 @@ def test_maximal_nodes_tile_the_range(first, count):
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 200), st.sets(st.integers(1, 199), max_size=12), st.randoms(use_true_random=False))
 def test_any_cut_in_any_order_gives_the_same_bits(count, cuts, random):
-    samples = np.random.default_rng(count).normal(3.0, 1.0, (count, 2))
+    samples = np.exp(3 * np.random.default_rng(count).normal(size=(count, 2)))      # magnitudes that do round
     whole = Tree()
     whole.add_range(0, count, moments(samples, 0))
     edges = [0, *sorted(cut for cut in cuts if cut < count), count]
@@ -344,6 +347,11 @@ def test_a_sample_that_is_not_finite_is_named_not_averaged(value, jobs, chunk):
     with pytest.raises(Diverged, match="replica 37 diverged") as caught:
         estimate(Bursting((61, 37, 90), value), replicas=100, seed=0, jobs=jobs, chunk=chunk)
     assert (caught.value.replica, caught.value.step) == (37, None)
+
+
+def test_the_lowest_replica_is_named_even_if_it_comes_last():
+    with pytest.raises(Diverged, match="replica 37 diverged"):
+        estimate(Bursting((37, 61), slow=37), replicas=100, seed=0, jobs=2, chunk=16)
 
 
 def test_what_finished_before_a_divergence_is_kept(tmp_path):

@@ -14,6 +14,7 @@ from scipy import stats
 
 from theorycheck.checks import judges
 from theorycheck.checks.claim import Evidence
+from theorycheck.checks.slopes import end_slopes
 from theorycheck.sims.engine import Estimate
 
 X = np.geomspace(1.0, 1e4, 17)
@@ -179,6 +180,16 @@ def test_a_logarithm_is_not_taken_for_a_power(limit):
     assert judges.exponent(X, X**-0.5 * (1 + X), -0.5, 0.02, limit=limit).accepted is False
 
 
+def test_curvature_widens_the_set():
+    t = np.log(X / 100)                                       # from -4.6 to 4.6
+    bent = np.exp(-0.5 * t - 0.01 * t**2)                     # slope -0.5 in the middle, -0.41 and -0.59 at the ends
+    assert judges.exponent(X, bent, -0.5, 0.05).accepted is None
+    assert judges.exponent(X, bent, -0.5, 0.1).accepted is True
+    end = -0.5 - 0.02 * t[-1]                                 # reached at the end, but not settled there
+    assert judges.exponent(X, bent, end, 0.03, limit="large").accepted is None
+    assert judges.exponent(X, bent, end, 0.05, limit="large").accepted is True
+
+
 def test_an_exponent_approached_in_a_limit():
     y = X**-0.5 * (1 + X**-0.8)                               # (b/a)^0.8 = 40 over the upper half
     assert judges.exponent(X, y, -0.5, 0.03).accepted is not True
@@ -186,10 +197,10 @@ def test_an_exponent_approached_in_a_limit():
     assert judges.exponent(1 / X, y, 0.5, 0.03, limit="small").accepted is True
 
 
-def noisy_curves(trials, slope, noise, seed):
-    generator, x = np.random.default_rng(seed), np.geomspace(1, 100, 12)
+def noisy_curves(trials, slope, noise, seed, points=12):
+    generator, x = np.random.default_rng(seed), np.geomspace(1, 100, points)
     for _ in range(trials):
-        yield x, x**slope * (1 + noise * generator.normal(size=12))
+        yield x, x**slope * (1 + noise * generator.normal(size=points))
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -203,6 +214,16 @@ def test_exponent_false_alarm_and_false_acceptance(known, limit):
     hit = [judges.exponent(x, y, -1.0, width, stderr=noise * y if known else None, limit=limit, alpha=alpha).accepted
            for x, y in noisy_curves(1500, -1.0 + width, noise, 6)]
     assert_rate_at_most([decision is True for decision in hit], alpha / 2)
+
+
+@pytest.mark.parametrize(("points", "known"), [(4, False), (8, False), (4, True)])
+def test_the_error_of_an_end_slope_is_its_error(points, known):
+    fits = [end_slopes(x, y, 0.001 * y if known else None) for x, y in noisy_curves(4000, -1.0, 0.001, 12, points)]
+    score = np.array([(fit.large + 1.0) / fit.error for fit in fits])
+    freedom = math.inf if known else points - 3
+    assert {fit.freedom for fit in fits} == {freedom}
+    for level in (0.05, 0.3):
+        assert_rate(np.abs(score) > stats.t.isf(level / 2, freedom), level)
 
 
 def test_exponent_power_and_acceptance():
@@ -232,6 +253,9 @@ def test_local_slopes_false_alarm_and_false_acceptance():
     hit = [judges.local_slopes(two, 1 + noise * generator.normal(size=2), np.ones(2), 1e-12, stderr=noise,
                                alpha=alpha).accepted is False for _ in range(3000)]
     assert_rate(hit, alpha)                                   # one slope: the level is exact up to noise^2
+    hit = [judges.local_slopes(two, two**0.02 * (1 + noise * generator.normal(size=2)), np.ones(2), 0.02, alpha=alpha,
+                               stderr=noise * two**0.02).accepted is True for _ in range(3000)]
+    assert_rate_at_most(hit, alpha / 2)
     x = np.geomspace(1, 1e4, 9)
     curves = [1 + noise * generator.normal(size=9) for _ in range(1500)]
     hit = [judges.local_slopes(x, y, np.ones(9), 1e-12, stderr=noise, alpha=alpha).accepted is False for y in curves]
