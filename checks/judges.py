@@ -94,7 +94,7 @@ def monte_carlo(estimate, expected, *, alpha: float = 1e-6, resolution: float | 
 
     Null: the replicas are independent and identically distributed, and their expectation is `expected` at
     every place.  Statistic: :math:`T=(\bar x-\mu)/\mathrm{stderr}`, corrected for the skewness g of a
-    replica by Hall's transformation (Hall 1992, J. R. Statist. Soc. B 54, eq. 2.3)
+    replica by Hall's transformation (Hall 1992, J. R. Statist. Soc. B 54, 221)
 
     .. math:: h(T) = T + \frac{g}{3\sqrt R} T^2 + \frac{g^2}{27 R} T^3 + \frac{g}{6\sqrt R},
 

@@ -10,7 +10,7 @@ variance, and the third and fourth moments that tell how far that standard error
 Floating-point sums depend on their order, so the order is fixed once: replicas are the leaves of the
 binary tree whose node (l, k) covers replicas :math:`k 2^l \le r < (k+1) 2^l`, two siblings are merged by
 the pairwise formulas of Chan, Golub and LeVeque (1983), extended to fourth order by Pebay (Sandia report
-SAND2008-6212, eqs. 1.5-1.9), and the maximal nodes within 0..R-1 are folded from the right.  A chunk of
+SAND2008-6212), and the maximal nodes within 0..R-1 are folded from the right.  A chunk of
 consecutive replicas is its O(log R) maximal nodes.  Hence equal bits for any chunk size, any number of
 workers, any order of completion, after an interruption, and when replicas are added later; memory is
 O(log R) nodes plus the chunks in flight.  The tree is also a pairwise summation: the rounding error of
@@ -222,7 +222,7 @@ def moments(samples: np.ndarray, first: int) -> np.ndarray:
 
 
 def merge(a: np.ndarray, count_a: float, b: np.ndarray, count_b: float) -> np.ndarray:
-    """Moments ``(6, P)`` of two disjoint sets of replicas together (Pebay, eqs. 1.5-1.9)."""
+    """Moments ``(6, P)`` of two disjoint sets of replicas together (Pebay 2008)."""
     out = np.empty_like(a)
     _merge(a, count_a, b, count_b, out)
     return out
