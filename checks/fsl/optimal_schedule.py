@@ -190,19 +190,20 @@ def _decay_powers(predicted):
 
 def _contest(effort, candidate):
     """The candidate against every parametric schedule, by the law and by the exact recursion."""
-    peaks = CAP * np.geomspace(0.03, 1.0, effort.choose(7, 16))
-    steps = effort.choose(1000, 10_000)
-    law, sgd = ([], []), ([], [])
-    for s, beta in EASY + HARD:
-        problem = PowerLawRegression(s, beta)
-        rivals = [rival for peak in peaks for rival in _rivals(steps, peak)]
-        mine = candidate(problem, steps)
-        for (left, right), risk in ((law, _law_risk), (sgd, _exact_risk)):
-            left.append(risk(problem, mine))
-            right.append(min(risk(problem, rival) for rival in rivals))
+    steps, count = effort.choose((1000, 7), (10_000, 16))
+    risks = (_law_risk, _exact_risk)
+    mine = [[risk(PowerLawRegression(s, beta), candidate(PowerLawRegression(s, beta), steps)) for s, beta in EASY + HARD]
+            for risk in risks]
+    best = [[_best_rival(risk, s, beta, steps, count) for s, beta in EASY + HARD] for risk in risks]
     at = {"s": [s for s, _ in EASY + HARD]}
-    return (judges.inequality(*law, at=at, over=f"D = {steps}"),
-            judges.inequality(*sgd, at=at, over=f"D = {steps}, exact recursion"))
+    return (judges.inequality(mine[0], best[0], at=at, over=f"D = {steps}"),
+            judges.inequality(mine[1], best[1], at=at, over=f"D = {steps}, exact recursion"))
+
+
+@cache
+def _best_rival(risk, s, beta, steps, count):
+    problem = PowerLawRegression(s, beta)
+    return min(risk(problem, rival) for peak in CAP * np.geomspace(0.03, 1.0, count) for rival in _rivals(steps, peak))
 
 
 def _rivals(steps, peak):
