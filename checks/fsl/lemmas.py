@@ -98,7 +98,7 @@ def _extremes(features):
 
 def _measured_covariance(effort, measured, assumed):
     """Second moments of single-sample gradients, entry by entry; the mean gradient is known exactly."""
-    count = effort.choose(100_000, 5_000_000)
+    count = effort.choose(100_000, 1_000_000)
     truth = PowerLawRegression(0.7, 2.0, 4, noise=0.5, features=assumed).spectrum()
     error = np.array([0.6, -0.9, 0.4, 1.1])
     draw = {"gaussian": streams.normals, "rademacher": streams.rademachers}[measured]

@@ -192,8 +192,8 @@ def _contest(effort, candidate):
     """The candidate against every parametric schedule, by the law and by the exact recursion."""
     steps, count = effort.choose((1000, 7), (10_000, 16))
     risks = (_law_risk, _exact_risk)
-    mine = [[risk(PowerLawRegression(s, beta), candidate(PowerLawRegression(s, beta), steps)) for s, beta in EASY + HARD]
-            for risk in risks]
+    problems = [PowerLawRegression(s, beta) for s, beta in EASY + HARD]
+    mine = [[risk(problem, candidate(problem, steps)) for problem in problems] for risk in risks]
     best = [[_best_rival(risk, s, beta, steps, count) for s, beta in EASY + HARD] for risk in risks]
     at = {"s": [s for s, _ in EASY + HARD]}
     return (judges.inequality(mine[0], best[0], at=at, over=f"D = {steps}"),
