@@ -112,7 +112,7 @@ def monte_carlo(estimate, expected, *, alpha: float = 1e-6, resolution: float | 
     Parameters
     ----------
     estimate : Estimate or Sample
-        With ``mean``, ``stderr``, ``replicas`` and ``skewness``.
+        With ``mean``, ``stderr``, ``replicas`` and ``skewness``; if it has ``diverged`` replicas nothing is decided.
     expected : array or float
         Broadcasts to the means.
     alpha : float
@@ -140,7 +140,10 @@ def monte_carlo(estimate, expected, *, alpha: float = 1e-6, resolution: float | 
     reach = float(reach.max()) if reach.size else math.nan
     note = _note(f"worst z {score[place]:.2f} of {mean.size}, {replicas} replicas, reach {reach:.2g}",
                  place, at, score.shape, over)
-    if (trusted & (np.abs(score) > critical)).any():
+    lost = len(getattr(estimate, "diverged", ()))
+    if lost:   # the expectation over survivors is another one than what was computed, so neither verdict would be fair
+        accepted, note = None, note + f"; {lost} of {replicas + lost} replicas diverged and are not in the mean"
+    elif (trusted & (np.abs(score) > critical)).any():
         accepted = False
     elif not trusted.all():
         needed = replicas * (float(np.abs(skewness).max()) * critical / LARGEST_SKEWNESS) ** 2

@@ -4,6 +4,7 @@ Claims are independent of each other and draw their random numbers from their ow
 which order they finish changes nothing in what they find.
 """
 
+import os
 import signal
 import threading
 import time
@@ -13,6 +14,7 @@ from importlib import import_module
 
 from joblib import Parallel, delayed
 
+from ..sims.workers import leave_with
 from .claim import REGISTRY, Claim, Effort, Outcome, Verdict, describe, judge
 
 
@@ -79,7 +81,7 @@ def scatter(function: Callable, tasks: Iterable[tuple], jobs: int = 1) -> Iterat
         yield from (function(*task) for task in tasks)
         return
     pool = Parallel(n_jobs=min(jobs, len(tasks)), return_as="generator_unordered", batch_size=1)
-    finished = pool(delayed(_in_worker)(function, task) for task in tasks)
+    finished = pool(delayed(_in_worker)(function, task, os.getpid()) for task in tasks)
     try:
         yield from finished
     finally:
@@ -108,7 +110,8 @@ def _judged_by_id(module, key, effort):
     return key, describe(claim), outcome.verdict, outcome.evidence, shown, outcome.seconds, outcome.message
 
 
-def _in_worker(function, task):
+def _in_worker(function, task, owner):
+    leave_with(owner)
     # Ctrl-C reaches the whole process group; only the parent answers it, by stopping the workers
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)

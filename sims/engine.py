@@ -7,36 +7,34 @@ An experiment is a pure function from (seed, replica) to an array of observation
 and the engine estimates its mean, with standard error :math:`\sqrt{v/R}` where v is the unbiased sample
 variance, and the third and fourth moments that tell how far that standard error can be trusted.
 
-Floating-point sums depend on their order, so the order is fixed once: replicas are the leaves of the
-binary tree whose node (l, k) covers replicas :math:`k 2^l \le r < (k+1) 2^l`, two siblings are merged by
-the pairwise formulas of Chan, Golub and LeVeque (1983), extended to fourth order by Pebay (Sandia report
-SAND2008-6212), and the maximal nodes within 0..R-1 are folded from the right.  A chunk of
-consecutive replicas is its O(log R) maximal nodes.  Hence equal bits for any chunk size, any number of
-workers, any order of completion, after an interruption, and when replicas are added later; memory is
-O(log R) nodes plus the chunks in flight.  The tree is also a pairwise summation: the rounding error of
-the mean grows like log2 R.
+A chunk of consecutive replicas is reduced where it is computed, and chunks are put together by :mod:`.tree`.  Hence
+equal bits for any chunk size, any number of workers, any order of completion, after an interruption, and when
+replicas are added later; memory is O(log R) arrays plus the chunks in flight.
 
 Samples beyond 1e70 in magnitude count as diverged, since their fourth powers would leave the range of
 float64; below 1e-75 the third and fourth moments underflow (mean and variance do not, above 1e-150).
+
+A diverged replica stops the estimate, or, on request, is left out: it is a leaf of count 0, so that nothing above
+about bits changes.  What then is averaged is :math:`E[x \mid x \text{ did not diverge}]`, a biased view of E x:
+whether a replica diverges depends on its path, and the ones that are missing would have been the largest.  Where
+divergence has probability p, E |x| is about p times the threshold or more, and no average of survivors comes near it.
 """
 
 import contextlib
-import functools
 import math
 import os
-import threading
 import time
 import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
-from numba import njit
 
-from .errors import DeviceUnavailable, Diverged
+from .errors import DeviceUnavailable, Diverged, DivergenceWarning
 from .store import open_store
+from .tree import HIGH, LOW, M2, M3, M4, MEAN, Tree, maximal_nodes, moments
+from .workers import leave_with
 
 LARGEST = 1e70
-MEAN, M2, M3, M4, LOW, HIGH = range(6)
 TARGET_SECONDS = 2.0
 CHUNKS_PER_JOB = 8
 CHUNK_BYTES = 2**26
@@ -54,11 +52,16 @@ class Estimate:
         :math:`m_3/m_2^{3/2}` and :math:`m_4/m_2^2` (3 for a normal law); NaN where the variance is 0.
     minimum, maximum : ndarray
         Over the replicas.
-    replicas, seed : int
+    replicas : int
+        How many the moments are over: those asked for, less the diverged ones.
+    seed : int
     name : str
         Of the experiment.
     coordinates : dict of str to ndarray
         What the axes of the arrays mean, as the experiment gives it (``{"step": ...}``).
+    diverged : tuple of (int, int or None)
+        Replicas that were left out, in order, each with the step at which it diverged where that is known.  Unless
+        empty, the moments are those of the survivors, which is biased (see the module).
     """
 
     mean: np.ndarray
@@ -71,6 +74,7 @@ class Estimate:
     seed: int
     name: str = ""
     coordinates: dict = field(default_factory=dict)
+    diverged: tuple = ()
 
     @property
     def stderr(self) -> np.ndarray:
@@ -82,7 +86,8 @@ class Estimate:
         if not isinstance(other, Estimate):
             return NotImplemented
         arrays = ("mean", "variance", "skewness", "kurtosis", "minimum", "maximum")
-        return ((self.replicas, self.seed, self.name) == (other.replicas, other.seed, other.name)
+        return ((self.replicas, self.seed, self.name, self.diverged)
+                == (other.replicas, other.seed, other.name, other.diverged)
                 and all(getattr(self, name).shape == getattr(other, name).shape
                         and getattr(self, name).tobytes() == getattr(other, name).tobytes() for name in arrays))
 
@@ -90,7 +95,7 @@ class Estimate:
 
 
 def estimate(experiment, *, replicas: int, seed: int, chunk: int | None = None, jobs: int = 1, store=None,
-             progress: bool = False, device: str = "cpu") -> Estimate:
+             progress: bool = False, device: str = "cpu", on_divergence: str = "raise") -> Estimate:
     """Run `replicas` independent replicas of an experiment and return their moments.
 
     Parameters
@@ -99,7 +104,8 @@ def estimate(experiment, *, replicas: int, seed: int, chunk: int | None = None, 
         A frozen, picklable dataclass with ``name`` (str), ``shape`` (tuple), ``parameters()`` (dict of
         numbers, text and arrays that, with name and seed, determine every sample), ``sample(seed, first,
         count)`` (float64 array of shape ``(count, *shape)``, a pure function) and, optionally,
-        ``coordinates()`` (dict of arrays).
+        ``coordinates()`` (dict of arrays).  Where a replica diverges, ``sample`` returns values that are not
+        finite in its row or raises :class:`Diverged` for it; the engine then asks for the others anew.
     replicas : int
         At least 2.
     seed : int
@@ -116,155 +122,49 @@ def estimate(experiment, *, replicas: int, seed: int, chunk: int | None = None, 
     progress : bool
         Show a progress bar on standard error.
     device : {"cpu"}
+    on_divergence : {"raise", "keep"}
+        Whether a diverged replica stops the estimate or is left out of it, named in ``diverged`` and in a
+        :class:`DivergenceWarning`.  The moments of the survivors are biased, see the module.  A store serves both.
 
     Raises
     ------
     Diverged
-        If a sample is not finite or exceeds 1e70; always for the first such replica of its chunk.
+        If a sample is not finite or exceeds 1e70; always for the first such replica of its chunk, or, if fewer than 2
+        replicas survive, for the first of all.
     DeviceUnavailable
         If `device` is not there.
     ValueError
         For an argument outside its range, or samples of the wrong shape.
     OSError
         If the store cannot be written or read.
+
+    Warns
+    -----
+    DivergenceWarning
+        If replicas were left out.
     """
     replicas, seed, chunk, jobs = _validated(replicas, seed, chunk, jobs, device)
+    if on_divergence not in ("raise", "keep"):
+        raise ValueError(f"on_divergence is {on_divergence!r}; it must be 'raise' or 'keep'")
+    keep = on_divergence == "keep"
     shape = tuple(int(size) for size in experiment.shape)
     pace = _Pace(chunk, replicas, jobs, 8 * math.prod(shape))
     tree, kept = Tree(), None
     if store is not None:
         kept = open_store(store, experiment.name, experiment.parameters(), shape, seed)
         tree = _resume(kept, replicas, shape)
+    if tree.lost and not keep:
+        raise Diverged(*min(tree.lost.items()))
     with _bar(progress, experiment.name, replicas, replicas - tree.missing_count(replicas)) as advance:
         tasks = _tasks(tree.missing(replicas), pace)
-        with contextlib.closing(_finished(experiment, seed, tasks, pace, jobs)) as finished:
-            for first, last, nodes in finished:
+        with contextlib.closing(_finished(experiment, seed, tasks, pace, jobs, keep)) as finished:
+            for first, last, nodes, lost in finished:
                 if kept is not None:
-                    kept.save(first, last, nodes)
-                tree.add_range(first, last, nodes)
+                    kept.save(first, last, nodes, lost)
+                tree.add_range(first, last, nodes, lost)
                 advance(last - first)
-    return _summary(tree.fold(replicas), replicas, seed, experiment)
-
-
-class Tree:
-    """Moments of a set of replicas, as the maximal nodes of the binary tree over all replicas.
-
-    A node ``(level, index)`` covers replicas ``index * 2**level`` to ``(index + 1) * 2**level - 1`` and holds
-    an array ``(6, P)``: mean, sums of the 2nd, 3rd and 4th powers of deviations, minimum, maximum.
-    """
-
-    def __init__(self):
-        self.nodes = {}
-
-    def add_range(self, first: int, last: int, arrays) -> None:
-        """Put in the replicas ``first <= r < last``, given by their maximal nodes (see :func:`maximal_nodes`)."""
-        for (level, index), array in zip(maximal_nodes(first, last), arrays, strict=True):
-            while (level, index ^ 1) in self.nodes:
-                sibling = self.nodes.pop((level, index ^ 1))
-                left, right = (sibling, array) if index & 1 else (array, sibling)
-                array = merge(left, 2.0**level, right, 2.0**level)
-                level, index = level + 1, index >> 1
-            self.nodes[level, index] = array
-
-    def missing(self, replicas: int) -> list:
-        """Sorted ranges ``(first, last)`` of the replicas below `replicas` that are not in."""
-        gaps, reached = [], 0
-        for first, last in sorted((index << level, (index + 1) << level) for level, index in self.nodes):
-            if first > reached:
-                gaps.append((reached, first))
-            reached = last
-        return gaps + ([(reached, replicas)] if reached < replicas else [])
-
-    def missing_count(self, replicas: int) -> int:
-        """How many replicas below `replicas` are not in."""
-        return sum(last - first for first, last in self.missing(replicas))
-
-    def fold(self, replicas: int) -> np.ndarray:
-        """Moments ``(6, P)`` of the replicas ``0 <= r < replicas``, all of which must be in."""
-        nodes = maximal_nodes(0, replicas)
-        level, index = nodes[-1]
-        total, count = self.nodes[level, index], 2.0**level
-        for level, index in reversed(nodes[:-1]):
-            total = merge(self.nodes[level, index], 2.0**level, total, count)
-            count += 2.0**level
-        return total
-
-
-def maximal_nodes(first: int, last: int) -> list:
-    """The fewest nodes ``(level, index)`` that cover the replicas ``first <= r < last``, from left to right."""
-    nodes = []
-    while first < last:
-        level = (last - first).bit_length() - 1
-        if first:
-            level = min(level, (first & -first).bit_length() - 1)
-        nodes.append((level, first >> level))
-        first += 1 << level
-    return nodes
-
-
-def moments(samples: np.ndarray, first: int) -> np.ndarray:
-    """Reduce consecutive replicas to their maximal nodes.
-
-    Parameters
-    ----------
-    samples : ndarray of float64, shape (count, P)
-        Replicas ``first`` to ``first + count - 1``, one a row.
-    first : int
-        Index of the first replica; it decides which nodes there are.
-
-    Returns
-    -------
-    ndarray, shape (nodes, 6, P)
-        In the order of :func:`maximal_nodes`.
-    """
-    stack = np.empty((2 * len(samples).bit_length() + 2, 6, samples.shape[1]))
-    return stack[:_reduce(samples, first, stack, np.empty(len(stack), np.int64))].copy()
-
-
-def merge(a: np.ndarray, count_a: float, b: np.ndarray, count_b: float) -> np.ndarray:
-    """Moments ``(6, P)`` of two disjoint sets of replicas together (Pebay 2008)."""
-    out = np.empty_like(a)
-    _merge(a, count_a, b, count_b, out)
-    return out
-
-
-@njit(cache=True)
-def _merge(a, na, b, nb, out):
-    n = na + nb
-    for p in range(a.shape[1]):
-        d = b[0, p] - a[0, p]
-        a2, a3, b2, b3 = a[1, p], a[2, p], b[1, p], b[2, p]
-        d2 = d * d
-        fourth = (a[3, p] + b[3, p] + d2 * d2 * (na * nb / n * ((na * na - na * nb + nb * nb) / (n * n)))
-                  + 6.0 * d2 * ((na / n) * (na / n) * b2 + (nb / n) * (nb / n) * a2)
-                  + 4.0 * d * ((na / n) * b3 - (nb / n) * a3))
-        third = (a3 + b3 + d * d2 * (na * nb / n * ((na - nb) / n)) + 3.0 * d * ((na / n) * b2 - (nb / n) * a2))
-        out[0, p] = a[0, p] + d * (nb / n)
-        out[1, p] = a2 + b2 + d2 * (na * nb / n)
-        out[2, p] = third
-        out[3, p] = fourth
-        out[4, p] = min(a[4, p], b[4, p])
-        out[5, p] = max(a[5, p], b[5, p])
-
-
-@njit(cache=True)
-def _reduce(samples, first, stack, levels):
-    # a binary counter: the stack holds the maximal nodes of the rows seen so far, left to right
-    top = 0
-    for row in range(samples.shape[0]):
-        stack[top, 0] = samples[row]
-        stack[top, 1:4] = 0.0
-        stack[top, 4] = samples[row]
-        stack[top, 5] = samples[row]
-        level, index = 0, first + row
-        while index & 1 and top > 0 and levels[top - 1] == level:
-            top -= 1
-            _merge(stack[top], 2.0**level, stack[top + 1], 2.0**level, stack[top])
-            level += 1
-            index >>= 1
-        levels[top] = level
-        top += 1
-    return top
+    _say_what_is_missing(experiment.name, replicas, tree.lost)
+    return _summary(tree, replicas, seed, experiment)
 
 
 def _validated(replicas, seed, chunk, jobs, device):
@@ -309,11 +209,11 @@ def _tasks(ranges, pace):
             first = stop
 
 
-def _finished(experiment, seed, tasks, pace, jobs):
-    """Yield ``(first, last, nodes)`` as chunks finish; if any diverged, raise the lowest replica at the end.
+def _finished(experiment, seed, tasks, pace, jobs, keep):
+    """Yield ``(first, last, nodes, lost)`` as chunks finish.
 
-    After a divergence no chunk is started, but those under way, which start lower, are waited for, so the
-    replica that is named does not depend on timing.
+    Unless diverged replicas are just left out, raise for the lowest of them at the end: no chunk is started any more,
+    but those under way, which start lower, are waited for, so the replica that is named does not depend on timing.
     """
     diverged = []
 
@@ -324,23 +224,23 @@ def _finished(experiment, seed, tasks, pace, jobs):
             yield task
 
     if jobs == 1:
-        results = (_work(experiment, seed, *task) for task in wanted())
+        results = (_work(experiment, seed, *task, keep) for task in wanted())
     else:
         from joblib import Parallel, delayed
 
         # batch_size=1: a chunk is stored when it is done, not when its batch is; max_nbytes=None: no memory-mapped
         # copies of the parameters, which a kill would leave behind
         results = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, max_nbytes=None)(
-            delayed(_work)(experiment, seed, *task, owner=os.getpid()) for task in wanted())
+            delayed(_work)(experiment, seed, *task, keep, owner=os.getpid()) for task in wanted())
     with _closing(results):
-        for first, last, nodes, seconds in results:
-            if isinstance(nodes, Diverged):
-                diverged.append(nodes)
+        for first, last, nodes, lost, seconds in results:
+            if lost and not keep:
+                diverged.append(min(lost.items()))
                 continue
             pace.learn(last - first, seconds)
-            yield first, last, nodes
+            yield first, last, nodes, lost
     if diverged:
-        raise min(diverged, key=lambda error: error.replica)
+        raise Diverged(*min(diverged))
 
 
 @contextlib.contextmanager
@@ -354,37 +254,48 @@ def _closing(results):
             results.close()
 
 
-def _work(experiment, seed, first, last, owner=None):
-    """One chunk, in whatever process: ``(first, last, nodes or Diverged, seconds)``."""
-    if owner == os.getppid():
-        _leave_with(owner)
+def _work(experiment, seed, first, last, keep, owner=None):
+    """One chunk, in whatever process: ``(first, last, nodes, lost replicas and steps, seconds)``."""
+    leave_with(owner)
     start = time.perf_counter()
-    try:
-        samples = np.asarray(experiment.sample(seed, first, last - first))
-        shape = (last - first, *experiment.shape)
-        if samples.shape != shape or samples.dtype != np.float64:
-            raise ValueError(f"{experiment.name}: sample returned {samples.dtype} of shape {samples.shape}; "
-                             f"it must be float64 of shape {shape}")
-        samples = np.ascontiguousarray(samples).reshape(last - first, math.prod(experiment.shape))
-        sane = (np.abs(samples) <= LARGEST).all(axis=1)
-        if not sane.all():
-            raise Diverged(first + int(np.argmin(sane)))
-        nodes = moments(samples, first)
-    except Diverged as error:
-        nodes = error
-    return first, last, nodes, time.perf_counter() - start
+    samples, lost = _drawn(experiment, seed, first, last, keep)
+    nodes = moments(samples, first, lost) if keep or not lost else None
+    return first, last, nodes, lost, time.perf_counter() - start
 
 
-@functools.cache
-def _leave_with(owner):
-    """End this worker when the process it works for is gone: after kill -9 nobody else would tell it."""
+def _drawn(experiment, seed, first, last, keep):
+    """Samples ``(count, P)`` of a chunk and its diverged replicas; not more than the first of them unless `keep`.
 
-    def watch():
-        while os.getppid() == owner:
-            time.sleep(0.5)
-        os._exit(1)
+    An experiment that raises for one replica loses its chunk, so the replicas on either side of it are asked for again:
+    what a sample is does not depend on its neighbours.
+    """
+    samples, lost, ranges = np.empty((last - first, math.prod(experiment.shape))), {}, [(first, last)]
+    while ranges:
+        low, high = ranges.pop()
+        try:
+            rows = _checked(experiment, seed, low, high)
+        except Diverged as error:
+            lost[error.replica] = error.step
+            if not keep:
+                break
+            if not low <= error.replica < high:
+                raise ValueError(f"{experiment.name}: {error} among the replicas {low}..{high - 1}") from error
+            ranges += [(a, b) for a, b in ((error.replica + 1, high), (low, error.replica)) if a < b]
+            continue
+        samples[low - first:high - first] = rows
+        sane = (np.abs(rows) <= LARGEST).all(axis=1)
+        lost.update((low + int(row), None) for row in np.flatnonzero(~sane))
+    return samples, dict(sorted(lost.items()))
 
-    threading.Thread(target=watch, daemon=True).start()
+
+def _checked(experiment, seed, first, last):
+    """Samples as an array ``(count, P)``."""
+    samples = np.asarray(experiment.sample(seed, first, last - first))
+    shape = (last - first, *experiment.shape)
+    if samples.shape != shape or samples.dtype != np.float64:
+        raise ValueError(f"{experiment.name}: sample returned {samples.dtype} of shape {samples.shape}; "
+                         f"it must be float64 of shape {shape}")
+    return samples.reshape(last - first, math.prod(experiment.shape))
 
 
 def _resume(kept, replicas, shape):
@@ -403,12 +314,15 @@ def _resume(kept, replicas, shape):
         tree = Tree()
         for found in sorted(set(taken.values())):
             names = maximal_nodes(*found)
-            arrays = kept.load(*found, (len(names), 6, math.prod(shape)))
-            if arrays is None:
+            content = kept.load(*found, (len(names), 6, math.prod(shape)))
+            if content is None:
                 break                    # its file is gone now: choose again among the others
+            arrays, lost = content
             for (level, index), array in zip(names, arrays, strict=True):
                 if taken.get((level, index)) == found:
-                    tree.add_range(index << level, (index + 1) << level, [array])
+                    low, high = index << level, (index + 1) << level
+                    tree.add_range(low, high, [array], {replica: step for replica, step in lost.items()
+                                                        if low <= replica < high})
         else:
             return tree
 
@@ -429,7 +343,19 @@ def _bar(show, name, total, done):
         yield lambda count: bar.advance(task, count)
 
 
-def _summary(total, replicas, seed, experiment):
+def _say_what_is_missing(name, replicas, lost):
+    """Warn of replicas that were left out; refuse if too few remain for a standard error."""
+    if not lost:
+        return
+    first = Diverged(*min(lost.items()))
+    if replicas - len(lost) < 2:
+        raise first
+    warnings.warn(f"{name}: {len(lost)} of {replicas} replicas diverged and are left out ({first}, the first of them); "
+                  "the moments of the others are biased", DivergenceWarning, stacklevel=3)
+
+
+def _summary(tree, replicas, seed, experiment):
+    total, replicas = tree.fold(replicas), replicas - len(tree.lost)
     second, third, fourth = total[M2] / replicas, total[M3] / replicas, total[M4] / replicas
     spread = second > 0
     scale = np.sqrt(np.where(spread, second, 1.0))
@@ -438,4 +364,4 @@ def _summary(total, replicas, seed, experiment):
     shape = tuple(experiment.shape)
     coordinates = experiment.coordinates() if hasattr(experiment, "coordinates") else {}
     return Estimate(*(array.reshape(shape).copy() for array in arrays), replicas=replicas, seed=seed,
-                    name=experiment.name, coordinates=dict(coordinates))
+                    name=experiment.name, coordinates=dict(coordinates), diverged=tuple(sorted(tree.lost.items())))

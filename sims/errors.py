@@ -22,3 +22,11 @@ class Diverged(ArithmeticError):
 
 class DeviceUnavailable(ValueError):
     """The machine, or this experiment, lacks the device asked for; the message says which."""
+
+
+class DivergenceWarning(UserWarning):
+    """Replicas diverged and were left out of an estimate, which is therefore one of the survivors and biased."""
+
+
+class ClusterLost(Exception):
+    """The Dask cluster went away during the work, or a task took several of its workers down; says nothing of a claim."""

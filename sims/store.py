@@ -6,13 +6,14 @@ and renamed, so that under its final name it is either absent or whole, and two 
 the same range only replace equal bytes by equal bytes.
 
 Layout of a file: a magic line, a SHA-256 (hexadecimal) of everything after it, one line of JSON
-(identity, range, array shape), the array as little-endian float64.
+(identity, range, array shape and, if any replicas diverged, which and when), the array as little-endian float64.
 """
 
 import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import re
 import time
@@ -106,7 +107,7 @@ class Store:
                 found.append((int(match[1]), int(match[2])))
         return sorted(found)
 
-    def save(self, first: int, last: int, array: np.ndarray) -> None:
+    def save(self, first: int, last: int, array: np.ndarray, lost=None) -> None:
         """Put a finished range on the disk; when this returns, it survives a power cut.
 
         Parameters
@@ -115,16 +116,18 @@ class Store:
             The replicas ``first <= r < last``.
         array : ndarray of float64
             What is known of them; any shape.
+        lost : dict of int to (int or None), optional
+            Those of them that diverged, and the step if known.
 
         Raises
         ------
         OSError
             In one line, if the disk is full or read-only; no file is left under the final name.
         """
-        write(self.path(first, last), pack(self.identity, first, last, array))
+        write(self.path(first, last), pack(self.identity, first, last, array, lost))
 
-    def load(self, first: int, last: int, shape: tuple) -> np.ndarray | None:
-        """The array of a finished range, or None if there is none that can be trusted.
+    def load(self, first: int, last: int, shape: tuple) -> tuple | None:
+        """The array and the diverged replicas of a finished range, or None if there is nothing that can be trusted.
 
         A file that is truncated, altered, or belongs to another experiment, range or shape is renamed to
         ``*.damaged`` and a :class:`DamagedWarning` says so.
@@ -141,10 +144,11 @@ class Store:
             return None
         except OSError as error:
             raise _explain(error, "read", path) from error
-        array, complaint = unpack(content, self.identity, first, last, shape)
+        array, lost, complaint = unpack(content, self.identity, first, last, shape)
         if complaint:
             self._set_aside(path, complaint)
-        return array
+            return None
+        return array, lost
 
     def _set_aside(self, path, complaint):
         try:
@@ -188,30 +192,38 @@ def open_store(root, name: str, parameters: dict, shape: tuple, seed: int) -> St
     return Store(directory, digest)
 
 
-def pack(identity: str, first: int, last: int, array: np.ndarray) -> bytes:
+def pack(identity: str, first: int, last: int, array: np.ndarray, lost=None) -> bytes:
     """The content of a file of the store."""
     data = np.asarray(array, dtype="<f8")
-    body = _header(identity, first, last, data.shape) + data.tobytes()
+    header = _header(identity, first, last, data.shape)
+    if lost:
+        header["diverged"] = sorted(lost.items())
+    body = json.dumps(header).encode() + b"\n" + data.tobytes()
     return MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
 
 
 def unpack(content: bytes, identity: str, first: int, last: int, shape: tuple):
-    """``(array, "")``, or ``(None, complaint)`` if it is not what :func:`pack` writes for these arguments."""
+    """``(array, lost, "")``, or ``(None, None, complaint)`` if :func:`pack` does not write this for these arguments."""
     start = len(MAGIC) + 65
     if not content.startswith(MAGIC):
-        return None, "is not a file of this store" if len(content) >= len(MAGIC) else "is truncated"
+        return None, None, "is not a file of this store" if len(content) >= len(MAGIC) else "is truncated"
     body = content[start:]
     if hashlib.sha256(body).hexdigest().encode() + b"\n" != content[len(MAGIC):start]:
-        return None, "is truncated or altered (its checksum does not match)"
-    header = _header(identity, first, last, shape)
-    if not body.startswith(header):
-        return None, "belongs to another experiment or range"
-    return np.frombuffer(body[len(header):], dtype="<f8").reshape(shape).astype(np.float64), ""
+        return None, None, "is truncated or altered (its checksum does not match)"
+    line, _, data = body.partition(b"\n")
+    try:
+        header = json.loads(line)
+        lost = {replica: step for replica, step in header.pop("diverged", ())}
+        fits = header == _header(identity, first, last, shape) and len(data) == 8 * math.prod(shape)
+    except (ValueError, AttributeError, TypeError):     # its checksum is right: somebody else's, or of another version
+        fits = False
+    if not fits:
+        return None, None, "belongs to another experiment or range"
+    return np.frombuffer(data, dtype="<f8").reshape(shape).astype(np.float64), lost, ""
 
 
 def _header(identity, first, last, shape):
-    return json.dumps({"format": FORMAT, "identity": identity, "first": first, "last": last,
-                       "shape": list(shape)}).encode() + b"\n"
+    return {"format": FORMAT, "identity": identity, "first": first, "last": last, "shape": list(shape)}
 
 
 def write(path: Path, content: bytes) -> None:

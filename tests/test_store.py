@@ -74,8 +74,8 @@ def test_whatever_determines_the_samples_is_in_the_identity(change):
 
 @given(hnp.arrays(np.float64, hnp.array_shapes(max_dims=3, max_side=4), elements=st.floats(width=64)))
 def test_content_comes_back_to_the_last_bit(array):
-    back, complaint = unpack(pack("abc", 3, 9, array), "abc", 3, 9, array.shape)
-    assert complaint == "" and back.tobytes() == array.tobytes() and back.flags.writeable
+    back, lost, complaint = unpack(pack("abc", 3, 9, array), "abc", 3, 9, array.shape)
+    assert complaint == "" and lost == {} and back.tobytes() == array.tobytes() and back.flags.writeable
 
 
 @given(st.data())
@@ -83,7 +83,7 @@ def test_no_changed_byte_goes_unnoticed(data):
     content = pack("abc", 0, 4, np.arange(4.0))
     place = data.draw(st.integers(0, len(content) - 1))
     changed = bytes([content[place] ^ data.draw(st.integers(1, 255))])
-    array, complaint = unpack(content[:place] + changed + content[place + 1:], "abc", 0, 4, (4,))
+    array, _, complaint = unpack(content[:place] + changed + content[place + 1:], "abc", 0, 4, (4,))
     assert array is None and complaint
 
 
@@ -98,7 +98,7 @@ def test_no_truncation_or_appendix_goes_unnoticed(data):
 @pytest.mark.parametrize("expected", [("xyz", 0, 4, (4,)), ("abc", 1, 4, (4,)), ("abc", 0, 5, (4,)),
                                       ("abc", 0, 4, (2, 2))])
 def test_content_of_something_else_is_not_taken(expected):
-    array, complaint = unpack(pack("abc", 0, 4, np.arange(4.0)), *expected)
+    array, _, complaint = unpack(pack("abc", 0, 4, np.arange(4.0)), *expected)
     assert array is None and "another" in complaint
 
 
@@ -107,7 +107,15 @@ def test_save_load_ranges(store):
     store.save(8, 16, np.array([1.0, 2.0]))
     store.save(0, 8, np.array([3.0, 4.0]))
     assert store.ranges() == [(0, 8), (8, 16)]
-    assert store.load(8, 16, (2,)).tolist() == [1.0, 2.0]
+    assert store.load(8, 16, (2,))[0].tolist() == [1.0, 2.0]
+
+
+def test_diverged_replicas_come_back_with_the_array(store):
+    store.save(8, 16, np.array([1.0, 2.0]), {11: None, 9: 400})
+    array, lost = store.load(8, 16, (2,))
+    assert array.tolist() == [1.0, 2.0] and lost == {9: 400, 11: None}
+    store.save(0, 8, np.zeros(2), {})
+    assert store.path(0, 8).read_bytes() == pack(store.identity, 0, 8, np.zeros(2))
 
 
 def test_opening_twice_finds_the_same_files(tmp_path, store):
@@ -131,7 +139,7 @@ def test_a_damaged_file_is_set_aside_once(store):
         assert store.load(0, 8, (2,)) is None
     assert store.ranges() == [] and store.path(0, 8).with_suffix(".damaged").read_bytes() == b"noise"
     store.save(0, 8, np.ones(2))
-    assert store.load(0, 8, (2,)).tolist() == [1.0, 1.0]
+    assert store.load(0, 8, (2,))[0].tolist() == [1.0, 1.0]
 
 
 def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
@@ -167,7 +175,7 @@ def test_a_disk_that_fails_leaves_no_file_and_one_line(store, monkeypatch, numbe
         store.save(0, 8, np.ones(2))
     assert "\n" not in str(caught.value) and caught.value.errno == number
     assert sorted(os.listdir(store.directory)) == before
-    assert store.load(0, 8, (2,)).tolist() == [0.0, 0.0]      # the old content is still whole
+    assert store.load(0, 8, (2,))[0].tolist() == [0.0, 0.0]      # the old content is still whole
 
 
 def test_an_interrupted_write_leaves_nothing(store, monkeypatch):

@@ -172,14 +172,14 @@ class Descent:
 
 
 def simulate(problem, schedule, batch_size=1, *, replicas, seed, times=None, features=None, projection=None, jobs=1,
-             store=None, chunk=None, progress=False, device="cpu"):
+             store=None, chunk=None, progress=False, device="cpu", on_divergence="raise"):
     """Run SGD on independent replicas and return the moments of the excess risk at the recorded times.
 
     Parameters
     ----------
     problem, schedule, batch_size, times, features, projection
         See :class:`Descent`.
-    replicas, seed, jobs, store, chunk, progress, device
+    replicas, seed, jobs, store, chunk, progress, device, on_divergence
         See :func:`theorycheck.sims.engine.estimate`.  By default a chunk is about two seconds of work in whole
         groups of 32 replicas.
 
@@ -194,13 +194,13 @@ def simulate(problem, schedule, batch_size=1, *, replicas, seed, times=None, fea
     ValueError
         For bad parameters or unstable learning rates.
     engine.Diverged
-        If a replica left the finite numbers all the same.
+        If a replica left the finite numbers all the same (unless they are only to be named).
     """
     experiment = Descent(problem, schedule, batch_size, times, features, projection)
     if chunk is None:
         chunk = _chunk(experiment.draws, replicas, jobs)
     return engine.estimate(experiment, replicas=replicas, seed=seed, chunk=chunk, jobs=jobs, store=store,
-                           progress=progress, device=device)
+                           progress=progress, device=device, on_divergence=on_divergence)
 
 
 def random_projection(width, count, seed, draw=0):
