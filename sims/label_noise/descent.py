@@ -1,0 +1,324 @@
+r"""Label-noise SGD on two-layer linear networks, replica by replica.
+
+The model is :class:`theorycheck.theory.label_noise.TwoLayerLinear` (arXiv 2603.10397): batch size 1, labels
+``+-sigma`` off, both layers trained.  A replica is a training set (unless inputs are fresh or given), a start (unless
+given) and a path.  ``method="reduced"`` runs the closed recursion, at a cost per step that does not depend on the
+width; ``method="direct"`` moves every weight.  Both read the same draws, so they give the same path up to rounding,
+which grows along the path as the path's own sensitivity does.
+
+Observed after given numbers of steps (``coordinates["observable"]`` names the last axis): ``loss``, the clean training
+loss ``c delta'Sigma delta`` with ``delta = theta - theta*``, Sigma of the training set (I where inputs are fresh);
+``error`` ``||delta||^2``; ``alpha`` ``||a||^2``; ``first_norm`` ``||W||^2``; ``output`` ``<theta, theta*>/||theta*||``;
+``aligned`` ``sum_i <w_i, theta*>^2/||theta*||^2``; ``trace_hessian`` ``2 c (alpha tr Sigma + tr G Sigma)``.  With
+``neurons=True`` also the means over neurons of ``||w_i||``, ``|cos(w_i, theta*)|`` (0 for w_i = 0) and
+``|<w_i, theta*>|/||theta*||``, and the least and the largest ``||w_i - w_i(0)||`` (lazy: at most ``1/sqrt(m)``); the reduced
+method then carries the map ``Phi`` and pays for the width at recorded times only.
+
+Seed and replica determine training set, start, order and signs, not the parameters: steps, noise levels and methods
+under one seed are compared on common random numbers.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...theory import label_noise as theory
+from .. import engine, streams
+from . import kernels
+
+EXPERIMENT = "label_noise.sgd"
+"""Name of the random stream."""
+VERSION = 1
+"""Changes whenever the bits of a replica change."""
+METHODS = ("reduced", "direct")
+"""Ways to run a path."""
+MAX_STEPS = 200_000_000
+"""Longest run (1.6 GB of noise levels)."""
+MAX_BYTES = 2**31
+"""Largest memory for the weights or training sets of one group of replicas."""
+MAX_RECORDED = 128
+"""Intervals between the times recorded by default."""
+CHUNK_SECONDS = 2.0
+"""Work per chunk aimed at."""
+
+
+@dataclass(frozen=True, eq=False)
+class Descent:
+    """Label-noise SGD as an experiment for :func:`theorycheck.sims.engine.estimate`.
+
+    Parameters
+    ----------
+    model : TwoLayerLinear
+    steps : int
+        Length K of the run, 1..2 10^8.
+    times : array_like of int, optional
+        Numbers of steps after which to record, strictly increasing in 0..K; default up to 129 evenly spaced ones.
+    noise : array_like, shape (K,), optional
+        Label noise of every step in units of the model's sigma, >= 0; default 1.  See :func:`periodic`.
+    inputs : array_like, shape (n, d), optional
+        A training set for all replicas, n the model's ``samples``; default Gaussian, one for each replica.  Labels
+        follow the first column, ``y = ||theta*|| x_1``: rotate inputs whose target points elsewhere.
+    start : pair of array_like, shapes (m, d) and (m,), optional
+        ``(W, a)`` for all replicas; default drawn for each replica.
+    method : {"reduced", "direct"}
+    neurons : bool
+        Observe neurons too.
+    catapult : bool
+        Name the run a catapult experiment, which may start outside mean-square stability.
+
+    Raises
+    ------
+    ValueError
+        For bad parameters, and, unless ``catapult``, for a step at which the second moment of the error is unstable
+        at the start or at the flattest interpolator (the message has the bound).  A drawn start counts with its
+        expected kernel, a drawn training set with the Gaussian law; what is given counts as it is.
+    """
+
+    model: theory.TwoLayerLinear
+    steps: int
+    times: object = None
+    noise: object = None
+    inputs: object = None
+    start: object = None
+    method: str = "reduced"
+    neurons: bool = False
+    catapult: bool = False
+
+    def __post_init__(self):
+        model = self.model
+        if not isinstance(model, theory.TwoLayerLinear):
+            raise ValueError(f"model is {model!r}; it must be a TwoLayerLinear")
+        steps = _integer(self.steps, "steps", MAX_STEPS)
+        if self.method not in METHODS:
+            raise ValueError(f"method is {self.method!r}; it must be one of {', '.join(METHODS)}")
+        values = {"steps": steps, "times": _times(self.times, steps), "noise": _levels(self.noise, steps),
+                  "inputs": _inputs(self.inputs, model), "start": _start(self.start, model),
+                  "neurons": bool(self.neurons), "catapult": bool(self.catapult)}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        _check_memory(self)
+        if not self.catapult:
+            _check_stability(model, self.inputs, self.start)
+
+    @property
+    def name(self) -> str:
+        """Identity of the experiment, with the version of its kernels."""
+        return f"{'label_noise.catapult' if self.catapult else EXPERIMENT}/{VERSION}"
+
+    @property
+    def observables(self) -> tuple:
+        """Names of the entries of the last axis."""
+        return kernels.OBSERVABLES + (kernels.NEURONS if self.neurons else ())
+
+    @property
+    def shape(self) -> tuple:
+        """Shape of one replica's observation, (T, observables)."""
+        return (self.times.size, len(self.observables))
+
+    def parameters(self) -> dict:
+        """What determines a replica, besides the seed."""
+        model = self.model
+        return {"dimension": model.dimension, "width": model.width, "step": model.effective_step,
+                "target_norm": float(model.target_norm), "samples": float(model.samples),
+                "first_scale": float(model.first_scale), "second_scale": float(model.second_scale),
+                "loss_factor": float(model.loss_factor), "noise": model.noise * self.noise, "times": self.times,
+                "inputs": self.inputs, "start": self.start, "method": self.method, "neurons": self.neurons}
+
+    def coordinates(self) -> dict:
+        """``step``, ``slow_time`` ``sum_{j<k} (h sigma_j)^2`` (both (T,)) and ``observable`` (names)."""
+        drift = np.concatenate([[0.0], np.cumsum((self.model.effective_step * self.model.noise * self.noise) ** 2)])
+        return {"step": self.times.copy(), "slow_time": drift[self.times], "observable": np.array(self.observables)}
+
+    def sample(self, seed, first, count):
+        """Observables of replicas ``first, ..., first + count - 1``.
+
+        Returns
+        -------
+        ndarray of float64, shape (count, T, observables)
+
+        Raises
+        ------
+        engine.Diverged
+            For the first replica that left the finite numbers.
+        """
+        if first + count > streams.MAX_REPLICA:
+            raise ValueError(f"replica is {first + count - 1}; it must be in [0, 2^32)")
+        model, key = self.model, np.uint64(streams.key(seed, EXPERIMENT))
+        run = kernels.run_reduced if self.method == "reduced" else kernels.run_direct
+        # Fresh copies: numba compiles anew for read-only arrays, and pickling changes that flag.
+        noise, times = model.noise * self.noise, np.array(self.times)
+        inputs, start = self._given_inputs(), np.empty((0, model.dimension + 1))
+        if self.start is not None:
+            start = np.array(self.start)
+        out = np.empty((count, *self.shape))
+        group = np.empty((times.size, kernels.LANES, len(self.observables)))
+        for begin in range(0, count, kernels.LANES):
+            lanes, replica = min(kernels.LANES, count - begin), np.uint64(first + begin)
+            if self.inputs is None and inputs.shape[1]:
+                kernels.draw_inputs(key, replica, inputs)
+            died = np.full(kernels.LANES, -1, dtype=np.int64)
+            run(key, replica, model.effective_step, noise, inputs, start, self.start_scales, model.width,
+                float(model.target_norm), float(model.loss_factor), times, group, died)
+            if (died[:lanes] >= 0).any():
+                lane = int(np.argmax(died[:lanes] >= 0))
+                raise engine.Diverged(first + begin + lane, int(died[lane]))
+            out[begin:begin + lanes] = group[:, :lanes].transpose(1, 0, 2)
+        return out
+
+    @property
+    def start_scales(self) -> np.ndarray:
+        """Standard deviations ``s_1/sqrt(d)`` (d times) and ``s_2/sqrt(m)`` of a drawn neuron, shape (d + 1,)."""
+        model = self.model
+        scales = np.full(model.dimension + 1, model.first_scale / math.sqrt(model.dimension))
+        scales[-1] = model.second_scale / math.sqrt(model.width)
+        return scales
+
+    def _given_inputs(self):
+        """The training sets (copies, n, d) of a group, not filled where they are drawn."""
+        if self.inputs is not None:
+            return np.array(self.inputs)[None]
+        if self.model.samples == math.inf:
+            return np.empty((1, 0, self.model.dimension))
+        return np.empty((kernels.LANES, self.model.samples, self.model.dimension))
+
+
+def simulate(model, steps, *, replicas, seed, times=None, noise=None, inputs=None, start=None, method="reduced",
+             neurons=False, catapult=False, jobs=1, store=None, chunk=None, progress=False, device="cpu"):
+    """Run label-noise SGD on independent replicas and return the moments of the observables at the recorded times.
+
+    Parameters
+    ----------
+    model, steps, times, noise, inputs, start, method, neurons, catapult
+        See :class:`Descent`.
+    replicas, seed, jobs, store, chunk, progress, device
+        See :func:`theorycheck.sims.engine.estimate`.  By default a chunk is about two seconds of work in whole
+        groups of 16 replicas.
+
+    Returns
+    -------
+    engine.Estimate
+        ``mean`` and ``stderr`` of shape (T, observables); ``coordinates`` has ``step``, ``slow_time``, ``observable``.
+
+    Raises
+    ------
+    ValueError
+        For bad parameters or a step outside mean-square stability.
+    engine.Diverged
+        If a replica left the finite numbers.
+    """
+    experiment = Descent(model, steps, times, noise, inputs, start, method, neurons, catapult)
+    if chunk is None:
+        groups = min(CHUNK_SECONDS / _group_seconds(experiment), replicas / (4.0 * jobs) / kernels.LANES)
+        chunk = kernels.LANES * max(1, int(groups))
+    return engine.estimate(experiment, replicas=replicas, seed=seed, chunk=chunk, jobs=jobs, store=store,
+                           progress=progress, device=device)
+
+
+def periodic(steps, on, off, first=1.0):
+    """Noise levels that alternate: ``on`` steps at ``first``, ``off`` steps at 0, and so on, shape (steps,).
+
+    Raises
+    ------
+    ValueError
+        For lengths below 1 or a level that is not finite and >= 0.
+    """
+    steps, on, off = _integer(steps, "steps", MAX_STEPS), _integer(on, "on", MAX_STEPS), _integer(off, "off", MAX_STEPS)
+    if not 0 <= first < math.inf:
+        raise ValueError(f"first is {first}; it must be finite and >= 0")
+    return np.where(np.arange(steps) % (on + off) < on, float(first), 0.0)
+
+
+def _group_seconds(experiment):
+    """About what a group of replicas costs: for choosing a chunk only."""
+    model = experiment.model
+    work = model.dimension * (model.dimension + 8.0 if experiment.method == "reduced" else 1.0 + model.width)
+    watching = model.width * experiment.times.size * (model.dimension + 1.0) ** 2 if experiment.neurons else 0.0
+    return 1e-8 + 8e-9 * (work * (1.0 + experiment.neurons) * float(experiment.times[-1]) + watching)
+
+
+def _integer(value, name, top):
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= top:
+        raise ValueError(f"{name} is {value!r}; it must be an integer in 1..{top}")
+    return int(value)
+
+
+def _times(times, steps):
+    if times is None:
+        return np.unique(np.linspace(0, steps, min(steps, MAX_RECORDED) + 1).round().astype(np.int64))
+    array = np.atleast_1d(np.asarray(times))
+    if array.ndim != 1 or array.size == 0 or not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"times is {times!r}; it must be a sequence of integers")
+    array = array.astype(np.int64)
+    if array[0] < 0 or array[-1] > steps or np.any(np.diff(array) <= 0):
+        raise ValueError(f"times run from {array[0]} to {array[-1]}; they must increase strictly within 0..{steps}")
+    return array
+
+
+def _levels(noise, steps):
+    if noise is None:
+        return np.ones(steps)
+    array = _numbers(noise, "noise")
+    if array.shape != (steps,):
+        raise ValueError(f"noise has shape {array.shape}; it must be ({steps},), one level per step")
+    if array.min() < 0:
+        raise ValueError(f"noise of step {int(array.argmin())} is {array.min()}; it must be >= 0")
+    return array
+
+
+def _inputs(inputs, model):
+    if inputs is None:
+        return None
+    array = _numbers(inputs, "inputs")
+    if array.shape != (model.samples, model.dimension):
+        raise ValueError(f"inputs have shape {array.shape}; they must be ({model.samples}, {model.dimension}), the "
+                         "model's samples and dimension")
+    return array
+
+
+def _start(start, model):
+    if start is None:
+        return None
+    if not isinstance(start, tuple | list) or len(start) != 2:
+        raise ValueError(f"start is a {type(start).__name__}; it must be a pair (W, a)")
+    first, second = _numbers(start[0], "W"), _numbers(start[1], "a")
+    if first.shape != (model.width, model.dimension) or second.shape != (model.width,):
+        raise ValueError(f"start has shapes {first.shape} and {second.shape}; they must be ({model.width}, "
+                         f"{model.dimension}) and ({model.width},)")
+    return np.column_stack([first, second])
+
+
+def _numbers(values, name):
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is a {type(values).__name__} that is no array of numbers; it must be one") from None
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} has an entry that is not finite; all must be")
+    return array
+
+
+def _check_memory(experiment):
+    model = experiment.model
+    weights = model.width * (model.dimension + 1) if experiment.method == "direct" else model.dimension**2
+    rows = 0 if experiment.inputs is not None or model.samples == math.inf else model.samples * model.dimension
+    need = 8 * kernels.LANES * max(weights, rows)
+    if need > MAX_BYTES:
+        what = f"samples {model.samples}" if rows > weights else f"width {model.width}"
+        raise ValueError(f"{what} at dimension {model.dimension} needs {need / 2**30:.3g} GiB per group; it must be at "
+                         f"most {MAX_BYTES / 2**30:g}")
+
+
+def _check_stability(model, inputs, start):
+    if start is None:
+        kernel = model.kernel_scale * np.eye(model.dimension)
+    else:
+        kernel = theory.kernel(start.T @ start)
+    covariance = None if inputs is None else inputs.T @ inputs / len(inputs)
+    vanished = covariance is not None and not np.trace(covariance) > 0
+    flattest = np.zeros_like(kernel) if vanished else theory.flattest_kernel(model.target, covariance)
+    for place, matrix in (("at the start", kernel), ("at the flattest interpolator", flattest)):
+        bound = theory.critical_step(matrix, inputs) / (2.0 * model.loss_factor)
+        if not model.step < bound:
+            raise ValueError(f"step is {model.step:g}; mean-square stability {place} needs it in (0, {bound:.6g}), "
+                             "unless the run is named a catapult")
