@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..theory.arguments import numbers
+
 MAX_BYTES = 64 * 2**20
 """Largest file that is read."""
 
@@ -58,18 +60,19 @@ class LossCurve:
     batch_sizes: np.ndarray | None = None
 
     def __post_init__(self):
+        label = " ".join(str(self.name).split())
         columns = {"step": "steps", "lr": "rates", "loss": "losses", "batch_size": "batch_sizes"}
         for column, field in columns.items():
             given = getattr(self, field)
             if given is None and column in ("loss", "batch_size"):
                 continue
-            values = np.array(given, dtype=np.float64)
+            values = numbers(given, f"{label}: {field}")
             if values.ndim != 1 or values.size != np.size(self.steps):
-                raise ValueError(f"{self.name}: {column} has shape {values.shape}; it must be ({np.size(self.steps)},)")
-            _refuse_values(self.name, column, values, lambda row: f"row {row + 1}")
+                raise ValueError(f"{label}: {column} has shape {values.shape}; it must be ({np.size(self.steps)},)")
+            _refuse_values(label, column, values, lambda row: f"row {row + 1}")
             values.setflags(write=False)
             object.__setattr__(self, field, values)
-        _refuse_curve(self.name, self.steps, self.rates, self.losses, lambda row: f"row {row + 1}")
+        _refuse_curve(label, self.steps, self.rates, self.losses, lambda row: f"row {row + 1}")
 
 
 def read_csv(path) -> LossCurve:

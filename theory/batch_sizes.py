@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import learning_rates
+from .arguments import number, numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,7 @@ class BatchSchedule:
 
 def constant(steps, size):
     """``B_k = size``."""
-    return BatchSchedule(np.full(learning_rates._steps(steps), size, dtype=np.float64), f"batch {size}")
+    return BatchSchedule(np.full(learning_rates._steps(steps), number(size, "batch size")), f"batch {size}")
 
 
 def stages(steps, sizes, milestones):
@@ -57,8 +58,7 @@ def stages(steps, sizes, milestones):
     ``milestones`` increase strictly within (0, 1) and are one fewer than ``sizes``.
     """
     steps = learning_rates._steps(steps)
-    marks = np.asarray(milestones, dtype=np.float64)
-    sizes = np.asarray(sizes, dtype=np.float64)
+    marks, sizes = numbers(milestones, "milestones"), numbers(sizes, "sizes")
     if marks.ndim != 1 or sizes.shape != (marks.size + 1,):
         raise ValueError(f"{sizes.size} sizes with {marks.size} milestones; one more size than milestones is needed")
     if not np.all((marks > 0) & (marks < 1)) or not np.all(np.diff(marks) > 0):
@@ -68,12 +68,12 @@ def stages(steps, sizes, milestones):
 
 def linear(steps, first, last):
     """Straight line from ``first`` to ``last`` samples, rounded."""
-    return _ramp("linear", steps, first, last, lambda x: first + (last - first) * x)
+    return _ramp("linear", steps, first, last, lambda x, first, last: first + (last - first) * x)
 
 
 def exponential(steps, first, last):
     """Geometric growth (or decline) from ``first`` to ``last`` samples, rounded."""
-    return _ramp("exponential", steps, first, last, lambda x: first * np.exp(math.log(last / first) * x))
+    return _ramp("exponential", steps, first, last, lambda x, first, last: first * np.exp(math.log(last / first) * x))
 
 
 def from_array(sizes, name="array"):
@@ -116,7 +116,8 @@ def as_sizes(batch_size, steps):
 
 def _ramp(name, steps, first, last, shape):
     steps = learning_rates._steps(steps)
+    first, last = number(first, "first batch size"), number(last, "last batch size")
     for label, size in (("first", first), ("last", last)):
         if not (np.isfinite(size) and size >= 1):
             raise ValueError(f"{label} batch size is {size}; it must be >= 1")
-    return BatchSchedule(np.round(shape(np.arange(steps) / steps)), name)
+    return BatchSchedule(np.round(shape(np.arange(steps) / steps, first, last)), name)

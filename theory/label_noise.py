@@ -48,6 +48,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
+from .arguments import number
+
 MAX_DIMENSION = 1024
 """Largest input dimension."""
 MAX_WIDTH = 10_000_000
@@ -98,18 +100,18 @@ class TwoLayerLinear:
     def __post_init__(self):
         for name, top in (("dimension", MAX_DIMENSION), ("width", MAX_WIDTH), ("samples", MAX_SAMPLES)):
             value = getattr(self, name)
-            if name == "samples" and _number(value, name) == math.inf:
+            if name == "samples" and number(value, name) == math.inf:
                 object.__setattr__(self, name, math.inf)
                 continue
-            if not (1 <= _number(value, name) <= top and value == int(value)):
+            if not (1 <= number(value, name) <= top and value == int(value)):
                 extra = " or inf" if name == "samples" else ""
                 raise ValueError(f"{name} is {value}; it must be an integer in 1..{top}{extra}")
             object.__setattr__(self, name, int(value))
         for name in ("step", "loss_factor"):
-            if not 0 < _number(getattr(self, name), name) < math.inf:
+            if not 0 < number(getattr(self, name), name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be finite and > 0")
         for name in ("noise", "target_norm", "first_scale", "second_scale"):
-            if not 0 <= _number(getattr(self, name), name) < math.inf:
+            if not 0 <= number(getattr(self, name), name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be finite and >= 0")
         if not 0 < self.effective_step < math.inf:
             raise ValueError(f"2 loss_factor step is {self.effective_step}; it must be finite and > 0")
@@ -352,12 +354,3 @@ def _inputs(inputs, dimension):
     if not np.isfinite(inputs).all():
         raise ValueError("inputs have an entry that is not finite; all must be")
     return inputs
-
-
-def _number(value, name):
-    if isinstance(value, bool | str) or value is None:
-        raise ValueError(f"{name} is {value!r}; it must be a number")
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name} is {value!r}; it must be a number") from None

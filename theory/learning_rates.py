@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .arguments import number, numbers, shown
+
 MAX_STEPS = 200_000_000
 """Longest schedule that is built (1.6 GB of rates)."""
 
@@ -88,7 +90,7 @@ def cosine(steps, peak, final=0.0):
 
 def power(steps, peak, exponent, final=0.0):
     """``final + (peak - final) (1 - k/K)^exponent``, exponent > 0."""
-    _positive(exponent, "exponent")
+    exponent = _positive(exponent, "exponent")
     return _shaped(f"power {exponent:g}", steps, peak, final, lambda x: (1.0 - x) ** exponent)
 
 
@@ -99,7 +101,7 @@ def exponential(steps, peak, final=None):
     """
     steps = _steps(steps)
     final = _positive(peak, "peak") / steps if final is None else _positive(final, "final")
-    _check_range(peak, final)
+    peak, final = _range(peak, final)
     return Schedule(peak * np.exp(math.log(final / peak) * _fractions(steps)), "exponential")
 
 
@@ -123,8 +125,9 @@ def wsd(steps, peak, cooldown=0.2, final=None, shape="exponential"):
         Decay phase: geometric, straight, or ``1 - sqrt(x)``.
     """
     steps = _steps(steps)
-    if shape not in COOLDOWNS:
-        raise ValueError(f"shape is {shape!r}; it must be one of {', '.join(COOLDOWNS)}")
+    if not isinstance(shape, str) or shape not in COOLDOWNS:
+        raise ValueError(f"shape is {shown(shape)}; it must be one of {', '.join(COOLDOWNS)}")
+    cooldown = number(cooldown, "cooldown")
     if not 0 < cooldown <= 1:
         raise ValueError(f"cooldown is {cooldown}; it must be in (0, 1]")
     decay = max(1, round(cooldown * steps))
@@ -142,8 +145,9 @@ def wsd(steps, peak, cooldown=0.2, final=None, shape="exponential"):
 
 def cyclic(steps, peak, final=0.0, cycles=4):
     """Cosine oscillation from ``peak`` down to ``final`` and back, ``cycles`` >= 1 times."""
-    if cycles != int(cycles) or cycles < 1:
-        raise ValueError(f"cycles is {cycles}; it must be an integer >= 1")
+    cycles = number(cycles, "cycles")
+    if not (cycles >= 1 and cycles.is_integer()):
+        raise ValueError(f"cycles is {cycles:g}; it must be an integer >= 1")
     return _shaped("cyclic", steps, peak, final, lambda x: 0.5 * (1.0 + np.cos(2.0 * np.pi * cycles * x)))
 
 
@@ -158,10 +162,10 @@ def multi_step(steps, peak, milestones=(0.8, 0.9), factor=10.0**-0.5):
         > 0.
     """
     steps = _steps(steps)
-    marks = np.asarray(milestones, dtype=np.float64)
+    marks = numbers(milestones, "milestones")
     if marks.ndim != 1 or marks.size == 0 or not np.all((marks > 0) & (marks < 1)) or not np.all(np.diff(marks) > 0):
         raise ValueError(f"milestones are {list(np.ravel(marks))}; they must increase strictly within (0, 1)")
-    _positive(factor, "factor")
+    factor = _positive(factor, "factor")
     passed = np.searchsorted(np.round(marks * steps), np.arange(steps), side="right")
     name = "8-1-1" if tuple(np.round(marks, 12)) == (0.8, 0.9) else "multi-step"
     return Schedule(_positive(peak, "peak") * factor ** passed.astype(np.float64), name)
@@ -172,8 +176,11 @@ def warmup(schedule, steps, start=0.0):
 
     Warm-up step i uses ``start + (first - start) (i + 1)/(steps + 1)``; the schedule itself is kept whole.
     """
-    if steps != int(steps) or steps < 0:
-        raise ValueError(f"warm-up steps is {steps}; it must be an integer >= 0")
+    if not isinstance(schedule, Schedule):
+        raise ValueError(f"schedule is {shown(schedule)}; it must be a Schedule")
+    steps, start = number(steps, "warm-up steps"), number(start, "start of the warm-up")
+    if not (0 <= steps <= MAX_STEPS and steps.is_integer()):
+        raise ValueError(f"warm-up steps is {steps:g}; it must be an integer in [0, {MAX_STEPS}]")
     first = schedule.rates[0]
     if not 0 <= start <= max(first, 0):
         raise ValueError(f"start of the warm-up is {start}; it must be in [0, {first:g}], the schedule's first rate")
@@ -211,6 +218,8 @@ def from_csv(lines, name="CSV", column="lr"):
 
 def read_columns(lines, column):
     """Read ``column`` and, if present, ``step`` from CSV lines; return ``(steps or None, values)``."""
+    if isinstance(lines, str | bytes) or not hasattr(lines, "__iter__"):
+        raise ValueError(f"lines is {shown(lines)}; it must be an open text file or a list of lines")
     reader = csv.reader(lines)
     rows = _rows(reader)
     header = [title.strip().lstrip("\ufeff") for title in next(rows, [])]
@@ -251,7 +260,7 @@ def _rows(reader):
 
 def _shaped(name, steps, peak, final, shape):
     """Schedule ``final + (peak - final) shape(k/K)``."""
-    _check_range(peak, final)
+    peak, final = _range(peak, final)
     return Schedule(final + (peak - final) * shape(_fractions(_steps(steps))), name)
 
 
@@ -260,28 +269,28 @@ def _fractions(steps):
 
 
 def _steps(steps):
-    if not np.isfinite(steps) or steps != int(steps) or not 1 <= steps <= MAX_STEPS:
+    value = number(steps, "steps")
+    if not (1 <= value <= MAX_STEPS and value.is_integer()):
         raise ValueError(f"steps is {steps}; it must be an integer in [1, {MAX_STEPS}]")
-    return int(steps)
+    return int(value)
 
 
 def _positive(value, label):
+    value = number(value, label)
     if not (np.isfinite(value) and value > 0):
         raise ValueError(f"{label} is {value}; it must be finite and > 0")
-    return float(value)
+    return value
 
 
-def _check_range(peak, final):
-    _positive(peak, "peak")
+def _range(peak, final):
+    peak, final = _positive(peak, "peak"), number(final, "final")
     if not 0 <= final <= peak:
         raise ValueError(f"final is {final}; it must be in [0, peak = {peak:g}]")
+    return peak, final
 
 
 def _sequence(values, label):
-    try:
-        values = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{label}s must be numbers, got {values!r:.60}") from None
+    values = numbers(values, f"{label}s")
     if values.ndim != 1 or not 1 <= values.size <= MAX_STEPS:
         raise ValueError(f"{label}s have shape {values.shape}; they must be a sequence of 1 to {MAX_STEPS} numbers")
     _refuse(~np.isfinite(values), values, label, "be finite")

@@ -9,6 +9,11 @@ summed exactly, never truncated.
 import numpy as np
 from scipy.special import zeta
 
+from .arguments import number, numbers
+
+MAX_TERMS = 200_000_000
+"""Longest spectrum that is written out (1.6 GB)."""
+
 
 def power_law(exponent, count):
     """Return ``j**-exponent`` for j = 1..count.
@@ -18,7 +23,7 @@ def power_law(exponent, count):
     exponent : float
         Any finite number.
     count : int
-        Number of terms, >= 1.
+        Number of terms, 1 to :data:`MAX_TERMS`.
 
     Returns
     -------
@@ -27,13 +32,14 @@ def power_law(exponent, count):
     Raises
     ------
     ValueError
-        If the exponent is not finite or the count is not a positive integer.
+        If the exponent is not finite or the count is not such an integer.
     """
+    exponent, count = number(exponent, "exponent"), number(count, "count")
     if not np.isfinite(exponent):
         raise ValueError(f"exponent is {exponent}; it must be finite")
-    if count != int(count) or count < 1:
-        raise ValueError(f"count is {count}; it must be an integer >= 1")
-    return np.arange(1, int(count) + 1, dtype=np.float64) ** -float(exponent)
+    if not (1 <= count <= MAX_TERMS and count.is_integer()):
+        raise ValueError(f"count is {count:.12g}; it must be an integer in [1, {MAX_TERMS}]")
+    return np.arange(1, int(count) + 1, dtype=np.float64) ** -exponent
 
 
 def tail_sum(exponent, start):
@@ -55,7 +61,7 @@ def tail_sum(exponent, start):
     ValueError
         If ``exponent <= 1`` or a start is not positive.
     """
-    start = np.asarray(start, dtype=np.float64)
+    exponent, start = number(exponent, "exponent"), numbers(start, "starts")
     if not exponent > 1:
         raise ValueError(f"exponent is {exponent}; the tail sum needs an exponent > 1")
     if not np.all(start > 0):
@@ -67,4 +73,4 @@ def tail_sum(exponent, start):
 
 def partial_sum(exponent, count):
     """Return ``sum_{j <= count} j**-exponent`` (``count`` may be ``inf``), exponent > 1."""
-    return tail_sum(exponent, 1.0) - tail_sum(exponent, np.asarray(count, dtype=np.float64) + 1.0)
+    return tail_sum(exponent, 1.0) - tail_sum(exponent, numbers(count, "counts") + 1.0)

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...theory import batch_sizes, learning_rates
+from ...theory.arguments import numbers, shown
 from ...theory.fsl import PowerLawRegression, Spectrum, critical_rate
 from ...theory.fsl.problem import KURTOSIS
 from ...theory.fsl.random_features import projected_spectrum
@@ -34,7 +35,7 @@ from . import kernels, moments
 
 EXPERIMENT = "fsl.sgd"
 """Name of the random stream."""
-VERSION = 1
+VERSION = 2
 """Changes whenever the bits of a replica change."""
 CHUNK_NORMALS = 1e9
 """Draws per chunk aimed at (about two seconds)."""
@@ -84,6 +85,8 @@ class Descent:
     projection: object = None
 
     def __post_init__(self):
+        if not isinstance(self.problem, PowerLawRegression | Spectrum):
+            raise ValueError(f"problem is {shown(self.problem)}; it must be a PowerLawRegression or a Spectrum")
         schedule = self.schedule
         if not isinstance(schedule, learning_rates.Schedule):
             schedule = learning_rates.from_array(schedule)
@@ -93,11 +96,11 @@ class Descent:
         if self.projection is None:
             spectrum = reduced = _spectrum(self.problem)
         else:
+            object.__setattr__(self, "projection", numbers(self.projection, "entries of the projection"))
             reduced = projected_spectrum(self.problem, self.projection)
-            spectrum = _seen(self.problem, np.shape(self.projection)[1])
+            spectrum = _seen(self.problem, self.projection.shape[1])
             if law != "gaussian":
                 raise ValueError(f"features is {law!r}; a random-M model needs 'gaussian'")
-            object.__setattr__(self, "projection", np.array(self.projection, dtype=np.float64))
         if KURTOSIS[law] != reduced.kurtosis:
             reduced = Spectrum(reduced.eigenvalues, reduced.target_squared, reduced.approximation_error, reduced.noise,
                                kurtosis=KURTOSIS[law])
@@ -254,8 +257,8 @@ def _law(problem, features):
             raise ValueError(f"kurtosis is {problem.kurtosis:g}; the simulated laws have "
                              + ", ".join(f"{value:g} ({law})" for law, value in KURTOSIS.items()))
         features = named[0]
-    if features not in kernels.LAWS:
-        raise ValueError(f"features is {features!r}; it must be one of {', '.join(kernels.LAWS)}")
+    if not isinstance(features, str) or features not in kernels.LAWS:
+        raise ValueError(f"features is {shown(features)}; it must be one of {', '.join(kernels.LAWS)}")
     return features
 
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...theory import label_noise as theory
+from ...theory.arguments import shown
 from .. import engine, streams
 from . import kernels
 
@@ -88,10 +89,10 @@ class Descent:
     def __post_init__(self):
         model = self.model
         if not isinstance(model, theory.TwoLayerLinear):
-            raise ValueError(f"model is {model!r}; it must be a TwoLayerLinear")
+            raise ValueError(f"model is {shown(model)}; it must be a TwoLayerLinear")
         steps = _integer(self.steps, "steps", MAX_STEPS)
-        if self.method not in METHODS:
-            raise ValueError(f"method is {self.method!r}; it must be one of {', '.join(METHODS)}")
+        if not isinstance(self.method, str) or self.method not in METHODS:
+            raise ValueError(f"method is {shown(self.method)}; it must be one of {', '.join(METHODS)}")
         values = {"steps": steps, "times": _times(self.times, steps), "noise": _levels(self.noise, steps),
                   "inputs": _inputs(self.inputs, model), "start": _start(self.start, model),
                   "neurons": bool(self.neurons), "catapult": bool(self.catapult)}
@@ -239,7 +240,7 @@ def _group_seconds(experiment):
 
 def _integer(value, name, top):
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= top:
-        raise ValueError(f"{name} is {value!r}; it must be an integer in 1..{top}")
+        raise ValueError(f"{name} is {shown(value)}; it must be an integer in 1..{top}")
     return int(value)
 
 
@@ -248,7 +249,7 @@ def _times(times, steps):
         return np.unique(np.linspace(0, steps, min(steps, MAX_RECORDED) + 1).round().astype(np.int64))
     array = np.atleast_1d(np.asarray(times))
     if array.ndim != 1 or array.size == 0 or not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"times is {times!r}; it must be a sequence of integers")
+        raise ValueError(f"times is {shown(times)}; it must be a sequence of integers")
     array = array.astype(np.int64)
     if array[0] < 0 or array[-1] > steps or np.any(np.diff(array) <= 0):
         raise ValueError(f"times run from {array[0]} to {array[-1]}; they must increase strictly within 0..{steps}")
@@ -291,7 +292,7 @@ def _start(start, model):
 def _numbers(values, name):
     try:
         array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} is a {type(values).__name__} that is no array of numbers; it must be one") from None
     if not np.isfinite(array).all():
         raise ValueError(f"{name} has an entry that is not finite; all must be")

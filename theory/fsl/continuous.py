@@ -29,6 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from ..arguments import numbers
 from ..batch_sizes import as_sizes
 from .recursion import resolve
 
@@ -61,7 +62,7 @@ class NoiseProfile:
     levels: np.ndarray
 
     def __post_init__(self):
-        edges, levels = (np.array(values, dtype=np.float64) for values in (self.edges, self.levels))
+        edges, levels = numbers(self.edges, "edges"), numbers(self.levels, "levels")
         if levels.ndim != 1 or levels.size == 0 or edges.shape != (levels.size + 1,):
             raise ValueError(f"edges {edges.shape} and levels {levels.shape} must be (m + 1,) and (m,), m >= 1")
         if edges[0] != 0 or not np.all(np.diff(edges) > 0):

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import spectra
+from ..arguments import number, numbers, shown
 
 MAX_MODES = 50_000_000
 """Largest width whose modes are written out one by one."""
@@ -57,9 +58,9 @@ class Spectrum:
     kurtosis: float = 3.0
 
     def __post_init__(self):
-        values = np.array(self.eigenvalues, dtype=np.float64)
-        target = np.array(self.target_squared, dtype=np.float64)
-        weights = np.ones_like(values) if self.multiplicity is None else np.array(self.multiplicity, dtype=np.float64)
+        values = numbers(self.eigenvalues, "eigenvalues")
+        target = numbers(self.target_squared, "target_squared")
+        weights = np.ones_like(values) if self.multiplicity is None else numbers(self.multiplicity, "multiplicities")
         if values.ndim != 1 or values.size == 0 or target.shape != values.shape or weights.shape != values.shape:
             raise ValueError(f"eigenvalues {values.shape}, target_squared {target.shape} and multiplicity "
                              f"{weights.shape} must be vectors of one length >= 1")
@@ -128,11 +129,12 @@ class PowerLawRegression:
         _check(self.source, "source", 0.0, strict=True)
         _check(self.capacity, "capacity", 1.0, strict=True)
         _check(self.noise, "noise", 0.0)
-        if not self.width >= 1 or (math.isfinite(self.width) and self.width != int(self.width)):
+        width = number(self.width, "width")
+        if not (width >= 1 and (width == math.inf or width.is_integer())):
             raise ValueError(f"width is {self.width}; it must be an integer >= 1 or inf")
-        if self.features not in KURTOSIS:
-            raise ValueError(f"features is {self.features!r}; it must be one of {', '.join(KURTOSIS)}")
-        if math.isfinite(self.width):
+        if not isinstance(self.features, str) or self.features not in KURTOSIS:
+            raise ValueError(f"features is {shown(self.features)}; it must be one of {', '.join(KURTOSIS)}")
+        if math.isfinite(width):
             object.__setattr__(self, "width", int(self.width))
 
     @property
@@ -193,6 +195,7 @@ class PowerLawRegression:
 
 
 def _check(value, name, low, strict=False):
+    value = number(value, name)
     inside = value > low if strict else value >= low
     if not (np.isfinite(value) and inside):
         raise ValueError(f"{name} is {value}; it must be finite and {'>' if strict else '>='} {low:g}")

@@ -34,6 +34,7 @@ from numba import njit
 from scipy.optimize import brentq
 
 from .. import batch_sizes
+from ..arguments import numbers
 from .compression import compress_with_error
 from .problem import PowerLawRegression, Spectrum
 
@@ -111,10 +112,10 @@ def recorded_steps(steps, times=None, count=400):
         half = max(2, count // 2)
         wanted = np.concatenate([[0], np.linspace(0, steps, half), np.geomspace(1, steps, half)])
         return np.unique(np.round(wanted).astype(np.int64))
-    wanted = np.atleast_1d(np.asarray(times))
+    wanted = np.atleast_1d(numbers(times, "times"))
     whole = wanted.ndim == 1 and wanted.size > 0 and np.all(np.isfinite(wanted)) and np.all(wanted == np.floor(wanted))
     if not whole or np.any(np.diff(wanted) <= 0) or wanted[0] < 0 or wanted[-1] > steps:
-        raise ValueError(f"times are {np.array2string(wanted, threshold=6)}; "
+        raise ValueError(f"times are {np.array2string(np.asarray(times), threshold=6)}; "
                          f"they must be whole and increase strictly within [0, {steps}]")
     return wanted.astype(np.int64)
 
