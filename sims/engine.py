@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .errors import DeviceUnavailable, Diverged, DivergenceWarning
+from .errors import Diverged, DivergenceWarning
 from .store import open_store
 from .tree import HIGH, LOW, M2, M3, M4, MEAN, Tree, maximal_nodes, moments
 from .workers import leave_with
@@ -121,7 +121,8 @@ def estimate(experiment, *, replicas: int, seed: int, chunk: int | None = None, 
         other chunk size, number of jobs, or larger number of replicas.
     progress : bool
         Show a progress bar on standard error.
-    device : {"cpu"}
+    device : {"cpu", "gpu"}
+        On a GPU one process runs chunks of 16,384 replicas, if the experiment has a kernel (:mod:`.gpu`).
     on_divergence : {"raise", "keep"}
         Whether a diverged replica stops the estimate or is left out of it, named in ``diverged`` and in a
         :class:`DivergenceWarning`.  The moments of the survivors are biased, see the module.  A store serves both.
@@ -132,7 +133,7 @@ def estimate(experiment, *, replicas: int, seed: int, chunk: int | None = None, 
         If a sample is not finite or exceeds 1e70; always for the first such replica of its chunk, or, if fewer than 2
         replicas survive, for the first of all.
     DeviceUnavailable
-        If `device` is not there.
+        If `device` is ``"gpu"`` and there is none.
     ValueError
         For an argument outside its range, or samples of the wrong shape.
     OSError
@@ -147,6 +148,7 @@ def estimate(experiment, *, replicas: int, seed: int, chunk: int | None = None, 
     if on_divergence not in ("raise", "keep"):
         raise ValueError(f"on_divergence is {on_divergence!r}; it must be 'raise' or 'keep'")
     keep = on_divergence == "keep"
+    experiment, chunk, jobs = _placed(experiment, device, chunk, jobs)
     shape = tuple(int(size) for size in experiment.shape)
     pace = _Pace(chunk, replicas, jobs, 8 * math.prod(shape))
     tree, kept = Tree(), None
@@ -172,11 +174,19 @@ def _validated(replicas, seed, chunk, jobs, device):
                                    ("chunk", 1 if chunk is None else chunk, 1, 2**48), ("jobs", jobs, 1, 4096)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
             raise ValueError(f"{name} is {value!r}; it must be an integer from {low} to {high}")
-    if device == "gpu":
-        raise DeviceUnavailable("device is 'gpu'; this experiment runs on 'cpu' only")
-    if device != "cpu":
+    if device not in ("cpu", "gpu"):
         raise ValueError(f"device is {device!r}; it must be 'cpu' or 'gpu'")
     return int(replicas), int(seed), None if chunk is None else int(chunk), int(jobs)
+
+
+def _placed(experiment, device, chunk, jobs):
+    """The experiment as it runs on a device, with its chunk size and jobs: one process feeds a GPU."""
+    if device == "cpu":
+        return experiment, chunk, jobs
+    from . import gpu
+
+    there = gpu.placed(experiment)
+    return (there, chunk, jobs) if there is experiment else (there, chunk or gpu.CHUNK, 1)
 
 
 @dataclass
@@ -258,6 +268,9 @@ def _work(experiment, seed, first, last, keep, owner=None):
     """One chunk, in whatever process: ``(first, last, nodes, lost replicas and steps, seconds)``."""
     leave_with(owner)
     start = time.perf_counter()
+    if hasattr(experiment, "reduced"):
+        nodes, lost = experiment.reduced(seed, first, last, LARGEST)
+        return first, last, nodes, lost, time.perf_counter() - start
     samples, lost = _drawn(experiment, seed, first, last, keep)
     nodes = moments(samples, first, lost) if keep or not lost else None
     return first, last, nodes, lost, time.perf_counter() - start

@@ -32,6 +32,7 @@ from ...theory.fsl.random_features import projected_spectrum
 from ...theory.fsl.recursion import recorded_steps
 from .. import engine, streams
 from . import kernels, moments
+from .device import MOST_MODES, Launcher
 
 EXPERIMENT = "fsl.sgd"
 """Name of the random stream."""
@@ -136,6 +137,12 @@ class Descent:
         """``step`` and ``intrinsic_time`` of the recorded risks."""
         return {"step": self.times.copy(), "intrinsic_time": self.schedule.intrinsic_time[self.times]}
 
+    def on_gpu(self):
+        """How to run this on a GPU (see :mod:`theorycheck.sims.gpu`); None with a projection or beyond 4096 modes."""
+        if self.projection is not None or self._spectrum.eigenvalues.size > MOST_MODES:
+            return None
+        return Launcher(self, self._spectrum, EXPERIMENT)
+
     def sample(self, seed, first, count):
         """Excess risks of replicas ``first, ..., first + count - 1``.
 
@@ -200,7 +207,7 @@ def simulate(problem, schedule, batch_size=1, *, replicas, seed, times=None, fea
         If a replica left the finite numbers all the same (unless they are only to be named).
     """
     experiment = Descent(problem, schedule, batch_size, times, features, projection)
-    if chunk is None:
+    if chunk is None and device == "cpu":
         chunk = _chunk(experiment.draws, replicas, jobs)
     return engine.estimate(experiment, replicas=replicas, seed=seed, chunk=chunk, jobs=jobs, store=store,
                            progress=progress, device=device, on_divergence=on_divergence)
