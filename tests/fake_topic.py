@@ -11,7 +11,7 @@ from theorycheck import checks, figures
 from theorycheck.checks.claim import Evidence, NotRun, Paper, claim
 from theorycheck.figures import style
 from theorycheck.figures.figure import Drawing, figure
-from theorycheck.sims.engine import DeviceUnavailable
+from theorycheck.sims.errors import DeviceUnavailable
 
 TOPICS = {"good": "what holds", "bad": "what does not", "slow": "what takes long"}
 

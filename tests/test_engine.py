@@ -19,13 +19,13 @@ from slow_experiment import Slow
 
 from theorycheck.checks.claim import Claim, Effort, Paper, Verdict, judge
 from theorycheck.sims.engine import (
-    DeviceUnavailable,
     Diverged,
     Tree,
     estimate,
     maximal_nodes,
     moments,
 )
+from theorycheck.sims.errors import DeviceUnavailable
 
 
 @dataclass(frozen=True)
