@@ -1,6 +1,6 @@
 r"""Label-noise SGD on two-layer linear networks: the model, when it is stable, and its exact width-free recursion.
 
-Model (Zhang, Zhou, Wang, Han, Huang, Suzuki and Yan, arXiv 2603.10397, Sec. 3).  A network ``f(x) = a' W x`` with m
+Model (Zhang, Zhou, Wang, Han, Huang, Suzuki and Yan, arXiv 2603.10397).  A network ``f(x) = a' W x`` with m
 neurons ``w_i`` (rows of W, shape (m, d)) and ``a_i`` learns ``y = <theta*, x>`` from Gaussian inputs ``x ~ N(0, I_d)``,
 a fixed set of n or fresh ones.  Every step sees one input and a label with fresh noise, ``y + eps``, ``eps = +-sigma``
 with probability 1/2 each, and moves both layers, from their old values, down the gradient of ``c (f - y - eps)^2``:
@@ -8,8 +8,8 @@ with probability 1/2 each, and moves both layers, from their old values, down th
     w_i <- w_i + b a_i x,     a_i <- a_i + b <w_i, x>,     b = -2 c eta (f(x) - y - eps) .
 
 The paper's loss has c = 1/2; here c is ``loss_factor``, and ``2 c eta`` is the *effective step*, the only way in which
-c and eta enter.  Start: ``w_ij ~ N(0, s_1^2/d)``, ``a_i ~ N(0, s_2^2/m)`` with scales 1 in the paper.  Inputs and start are
-isotropic, so that the target may lie on the first axis, ``theta* = ||theta*|| e_1``.
+c and eta enter.  Start: ``w_ij ~ N(0, s_1^2/d)``, ``a_i ~ N(0, s_2^2/m)`` with scales 1 in the paper.  Inputs and start
+are isotropic, so that the target may lie on the first axis, ``theta* = ||theta*|| e_1``.
 
 Width-free recursion (derived).  With ``Z_i = (w_i, a_i)`` and ``B_z = [[0, z], [z', 0]]`` a step is one linear map for
 all neurons, ``Z_i <- T Z_i``, so
@@ -23,9 +23,12 @@ closes whatever the width, because b depends on theta only, and ``Phi <- T Phi``
     theta <- theta + b (G x + alpha x) + b^2 <theta, x> x,
     alpha <- alpha + 2 b <theta, x> + b^2 x'G x .
 
-Mean-square stability (derived; Feuer and Weinstein, IEEE Trans. ASSP 33, 1985, for the Gaussian case of a fixed linear
-model).  To first order in b the error ``delta = theta - theta*`` obeys ``delta <- (I - h M x x') delta + h M x eps`` with the
-function-space kernel ``M = G + alpha I`` and the effective step h.  With z = M^{1/2} x, ``P = E z z'`` and
+Mean-square stability (derived; Feuer and Weinstein, IEEE Trans. ASSP 33, 1985, for the Gaussian case of a fixed
+linear model).  To first order in b the error ``delta = theta - theta*`` obeys
+
+    delta <- (I - h M x x') delta + h M x eps
+
+with the function-space kernel ``M = G + alpha I`` and the effective step h.  With z = M^{1/2} x, ``P = E z z'`` and
 ``R = M^{-1/2} E[delta delta'] M^{-1/2}``,
 
     R <- R - h A R + h^2 B R + h^2 sigma^2 P,     A R = P R + R P,     B R = E[z z' <z, R z>] .
@@ -47,8 +50,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
+from scipy.sparse import linalg as sparse_linalg
 
-from .arguments import number
+from .arguments import number, numbers
 
 MAX_DIMENSION = 1024
 """Largest input dimension."""
@@ -56,6 +60,8 @@ MAX_WIDTH = 10_000_000
 """Largest number of neurons."""
 MAX_SAMPLES = 10_000_000
 """Largest finite training set."""
+MAX_ENTRIES = 20_000_000
+"""Largest matrix of products of features that is written out."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class TwoLayerLinear:
     target_norm : float
         ``||theta*||`` >= 0.
     samples : int or inf
-        Size n of the training set, 1..10^7, visited with replacement; ``inf`` (default) for a fresh input at every step.
+        Size n of the training set, 1..10^7, visited with replacement; ``inf`` (default): a fresh input every step.
     first_scale, second_scale : float
         ``s_1, s_2`` >= 0 of the initial layers: ``||w_i||`` is about ``s_1`` and ``||a||`` about ``s_2``.
     loss_factor : float
@@ -164,7 +170,7 @@ def gram(first, second):
     ValueError
         If the shapes do not fit.
     """
-    first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    first, second = numbers(first, "entries of W"), numbers(second, "entries of a")
     if first.ndim != 2 or second.shape != first.shape[:1] or first.size == 0:
         raise ValueError(f"first layer {first.shape} and second layer {second.shape} must have shapes (m, d) and (m,)")
     neurons = np.column_stack([first, second])
@@ -254,8 +260,8 @@ def label_noise_path(state, inputs, labels, step, record=None):
     ValueError
         If the shapes do not fit.
     """
-    state, inputs = np.array(state, dtype=np.float64), np.asarray(inputs, dtype=np.float64)
-    labels = np.asarray(labels, dtype=np.float64)
+    state, inputs = numbers(state, "entries of the state"), numbers(inputs, "inputs")
+    labels = numbers(labels, "labels")
     if state.ndim != 2 or inputs.ndim != 2 or state.shape != (inputs.shape[1] + 1,) * 2 \
             or labels.shape != inputs.shape[:1]:
         raise ValueError(f"state {state.shape}, inputs {inputs.shape} and labels {labels.shape} must have shapes "
@@ -310,14 +316,14 @@ def critical_step(kernel, inputs=None):
     Returns
     -------
     float
-        Exact to rounding; ``inf`` where the kernel or the inputs vanish.
+        Exact to rounding (for ``n d^2`` above 2 10^7 to 1e-9); ``inf`` where the kernel or the inputs vanish.
 
     Raises
     ------
     ValueError
         For shapes that do not fit, entries that are not finite, or a kernel with a negative eigenvalue.
     """
-    kernel = np.asarray(kernel, dtype=np.float64)
+    kernel = numbers(kernel, "entries of the kernel")
     if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1] or kernel.size == 0:
         raise ValueError(f"kernel has shape {kernel.shape}; it must be (d, d)")
     if not np.isfinite(kernel).all():
@@ -337,18 +343,33 @@ def critical_step(kernel, inputs=None):
 def _largest_of_data(z):
     """Largest eigenvalue of ``A^{-1/2} B A^{-1/2}`` for features z (n, d) visited uniformly."""
     values, vectors = np.linalg.eigh(z.T @ z / len(z))
-    seen = values > 1e-12 * values[-1]
-    if values[-1] <= 0 or not seen.any():
+    if values[-1] <= 0:
         return 0.0
+    seen = values > 1e-12 * values[-1]
     values, z = values[seen], z @ vectors[:, seen]
+    if len(z) * values.size**2 > MAX_ENTRIES:
+        return _largest_by_iteration(z, values)
     j, k = np.triu_indices(values.size)
     rows = z[:, j] * z[:, k] * (np.where(j == k, 1.0, math.sqrt(2.0)) / np.sqrt(values[j] + values[k]))
     square = rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows
     return linalg.eigvalsh(square, subset_by_index=[len(square) - 1, len(square) - 1])[0] / len(z)
 
 
+def _largest_by_iteration(z, values):
+    """The same without the matrix of all products, for features whose covariance is ``diag(values)``."""
+    size, weights = values.size, 1.0 / np.sqrt(values[:, None] + values)
+
+    def apply(flat):
+        seen = np.einsum("ij,ij->i", z @ (weights * flat.reshape(size, size)), z) / len(z)
+        return (weights * ((z * seen[:, None]).T @ z)).ravel()
+
+    operator = sparse_linalg.LinearOperator((size**2, size**2), matvec=apply, dtype=np.float64)
+    return sparse_linalg.eigsh(operator, k=1, which="LA", v0=np.diag(np.sqrt(values)).ravel(), tol=1e-9,
+                               return_eigenvectors=False)[0]
+
+
 def _inputs(inputs, dimension):
-    inputs = np.asarray(inputs, dtype=np.float64)
+    inputs = numbers(inputs, "inputs")
     if inputs.ndim != 2 or inputs.shape[0] < 1 or inputs.shape[1] != dimension:
         raise ValueError(f"inputs have shape {inputs.shape}; it must be (n, {dimension}) with n >= 1")
     if not np.isfinite(inputs).all():

@@ -11,8 +11,8 @@ loss ``c delta'Sigma delta`` with ``delta = theta - theta*``, Sigma of the train
 ``error`` ``||delta||^2``; ``alpha`` ``||a||^2``; ``first_norm`` ``||W||^2``; ``output`` ``<theta, theta*>/||theta*||``;
 ``aligned`` ``sum_i <w_i, theta*>^2/||theta*||^2``; ``trace_hessian`` ``2 c (alpha tr Sigma + tr G Sigma)``.  With
 ``neurons=True`` also the means over neurons of ``||w_i||``, ``|cos(w_i, theta*)|`` (0 for w_i = 0) and
-``|<w_i, theta*>|/||theta*||``, and the least and the largest ``||w_i - w_i(0)||`` (lazy: at most ``1/sqrt(m)``); the reduced
-method then carries the map ``Phi`` and pays for the width at recorded times only.
+``|<w_i, theta*>|/||theta*||``, and the least and the largest ``||w_i - w_i(0)||`` (lazy: at most ``1/sqrt(m)``); the
+reduced method then carries the map ``Phi`` and pays for the width at recorded times only.
 
 Seed and replica determine training set, start, order and signs, not the parameters: steps, noise levels and methods
 under one seed are compared on common random numbers.
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...theory import label_noise as theory
-from ...theory.arguments import shown
+from ...theory.arguments import number, numbers, shown
 from .. import engine, streams
 from . import kernels
 
@@ -185,14 +185,15 @@ class Descent:
 
 
 def simulate(model, steps, *, replicas, seed, times=None, noise=None, inputs=None, start=None, method="reduced",
-             neurons=False, catapult=False, jobs=1, store=None, chunk=None, progress=False, device="cpu"):
+             neurons=False, catapult=False, jobs=1, store=None, chunk=None, progress=False, device="cpu",
+             on_divergence="raise"):
     """Run label-noise SGD on independent replicas and return the moments of the observables at the recorded times.
 
     Parameters
     ----------
     model, steps, times, noise, inputs, start, method, neurons, catapult
         See :class:`Descent`.
-    replicas, seed, jobs, store, chunk, progress, device
+    replicas, seed, jobs, store, chunk, progress, device, on_divergence
         See :func:`theorycheck.sims.engine.estimate`.  By default a chunk is about two seconds of work in whole
         groups of 16 replicas.
 
@@ -206,14 +207,14 @@ def simulate(model, steps, *, replicas, seed, times=None, noise=None, inputs=Non
     ValueError
         For bad parameters or a step outside mean-square stability.
     engine.Diverged
-        If a replica left the finite numbers.
+        If a replica left the finite numbers (unless they are only to be named).
     """
     experiment = Descent(model, steps, times, noise, inputs, start, method, neurons, catapult)
     if chunk is None:
         groups = min(CHUNK_SECONDS / _group_seconds(experiment), replicas / (4.0 * jobs) / kernels.LANES)
         chunk = kernels.LANES * max(1, int(groups))
     return engine.estimate(experiment, replicas=replicas, seed=seed, chunk=chunk, jobs=jobs, store=store,
-                           progress=progress, device=device)
+                           progress=progress, device=device, on_divergence=on_divergence)
 
 
 def periodic(steps, on, off, first=1.0):
@@ -225,7 +226,7 @@ def periodic(steps, on, off, first=1.0):
         For lengths below 1 or a level that is not finite and >= 0.
     """
     steps, on, off = _integer(steps, "steps", MAX_STEPS), _integer(on, "on", MAX_STEPS), _integer(off, "off", MAX_STEPS)
-    if not 0 <= first < math.inf:
+    if not 0 <= number(first, "first") < math.inf:
         raise ValueError(f"first is {first}; it must be finite and >= 0")
     return np.where(np.arange(steps) % (on + off) < on, float(first), 0.0)
 
@@ -247,19 +248,17 @@ def _integer(value, name, top):
 def _times(times, steps):
     if times is None:
         return np.unique(np.linspace(0, steps, min(steps, MAX_RECORDED) + 1).round().astype(np.int64))
-    array = np.atleast_1d(np.asarray(times))
-    if array.ndim != 1 or array.size == 0 or not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"times is {shown(times)}; it must be a sequence of integers")
-    array = array.astype(np.int64)
-    if array[0] < 0 or array[-1] > steps or np.any(np.diff(array) <= 0):
-        raise ValueError(f"times run from {array[0]} to {array[-1]}; they must increase strictly within 0..{steps}")
-    return array
+    array = np.atleast_1d(numbers(times, "times"))
+    whole = array.ndim == 1 and array.size > 0 and np.isfinite(array).all() and np.all(array == np.floor(array))
+    if not whole or array[0] < 0 or array[-1] > steps or np.any(np.diff(array) <= 0):
+        raise ValueError(f"times are {shown(times)}; they must be whole and increase strictly within 0..{steps}")
+    return array.astype(np.int64)
 
 
 def _levels(noise, steps):
     if noise is None:
         return np.ones(steps)
-    array = _numbers(noise, "noise")
+    array = _finite(noise, "noise levels")
     if array.shape != (steps,):
         raise ValueError(f"noise has shape {array.shape}; it must be ({steps},), one level per step")
     if array.min() < 0:
@@ -270,7 +269,7 @@ def _levels(noise, steps):
 def _inputs(inputs, model):
     if inputs is None:
         return None
-    array = _numbers(inputs, "inputs")
+    array = _finite(inputs, "inputs")
     if array.shape != (model.samples, model.dimension):
         raise ValueError(f"inputs have shape {array.shape}; they must be ({model.samples}, {model.dimension}), the "
                          "model's samples and dimension")
@@ -282,20 +281,17 @@ def _start(start, model):
         return None
     if not isinstance(start, tuple | list) or len(start) != 2:
         raise ValueError(f"start is a {type(start).__name__}; it must be a pair (W, a)")
-    first, second = _numbers(start[0], "W"), _numbers(start[1], "a")
+    first, second = _finite(start[0], "entries of W"), _finite(start[1], "entries of a")
     if first.shape != (model.width, model.dimension) or second.shape != (model.width,):
         raise ValueError(f"start has shapes {first.shape} and {second.shape}; they must be ({model.width}, "
                          f"{model.dimension}) and ({model.width},)")
     return np.column_stack([first, second])
 
 
-def _numbers(values, name):
-    try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name} is a {type(values).__name__} that is no array of numbers; it must be one") from None
+def _finite(values, name):
+    array = numbers(values, name)
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} has an entry that is not finite; all must be")
+        raise ValueError(f"{name} hold {array[~np.isfinite(array)].flat[0]}; all must be finite")
     return array
 
 

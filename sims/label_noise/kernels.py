@@ -1,8 +1,8 @@
 r"""Label-noise SGD on many replicas side by side: the numba kernels.
 
 Two ways to the same path.  *Direct*: W and a of any width, moved as the model says.  *Reduced*: the closed recursion
-of ``theory.label_noise`` for ``G = W'W``, ``theta = W'a``, ``alpha = ||a||^2``, whose cost does not depend on the width.
-The same draws give the same path up to rounding.
+of ``theory.label_noise`` for ``G = W'W``, ``theta = W'a`` and ``alpha = ||a||^2``, at a cost that does not depend on the
+width.  The same draws give the same path up to rounding.
 
 Layout.  LANES replicas run together, one per lane, lane innermost.  Dimensions come in blocks of four, padded by zeros.
 G is kept as the tiles (J, K), K <= J, of four by four entries, tile (J, K) at ``J (J + 1)/2 + K``.  One pass over the
@@ -47,7 +47,7 @@ NEURONS = ("neuron_norm", "neuron_cosine", "neuron_output", "least_displacement"
 # -- draws -------------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@njit(inline="always", cache=True)
 def draw_normals(key, replica, step, purpose, out):
     """Write draws 0, 1, ... of (purpose, replica + lane, step) into ``out`` (blocks, 4, LANES), float32."""
     for j in range(out.shape[0]):
@@ -57,7 +57,7 @@ def draw_normals(key, replica, step, purpose, out):
             out[j, 2, lane], out[j, 3, lane] = streams.normal_pair(w2, w3)
 
 
-@njit(cache=True)
+@njit(inline="always", cache=True)
 def draw_step(key, replica, step, count, index, sign):
     """Write the sample index (of ``count``) and the sign of the label noise of one step, per lane."""
     for lane in range(LANES):
@@ -90,7 +90,7 @@ def draw_inputs(key, replica, out):
                 out[lane, i, j] = scratch[j >> 2, j & 3, lane]
 
 
-@njit(cache=True)
+@njit(inline="always", cache=True)
 def next_input(key, replica, k, inputs, scratch, index, sign, v):
     """Draw step k: its input into ``v[:, X]``, fresh if ``inputs`` has no rows, and the label noise's sign."""
     copies, count, dimension = inputs.shape
@@ -246,7 +246,7 @@ def multiply_transposed(square, x, h):
                                                                            + square[3, 3, lane] * x3)
 
 
-@njit(cache=True)
+@njit(inline="always", cache=True)
 def update_and_multiply(g, v, h):
     """Finish ``G += old u' + u old'`` and write ``h = G x``, in one pass over G."""
     h[:] = 0.0
@@ -261,6 +261,13 @@ def update_and_multiply(g, v, h):
 
 
 @njit(cache=True)
+def settle(g, v, h):
+    """Finish the pending update of G and take it from ``v``."""
+    update_and_multiply(g, v, h)
+    v[:, U] = 0.0
+
+
+@njit(inline="always", cache=True)
 def dot(p, q, out):
     """``out = sum_j p_j q_j`` per lane for ``p`` and ``q`` (blocks, 4, LANES)."""
     out[:] = 0.0
@@ -271,7 +278,7 @@ def dot(p, q, out):
                           + (left[2, lane] * right[2, lane] + left[3, lane] * right[3, lane]))
 
 
-@njit(cache=True)
+@njit(inline="always", cache=True)
 def move(theta, alpha, v, h, b, output, square, scratch):
     """Move ``theta`` and ``alpha`` by one step and leave ``u = b theta + b^2 alpha x/2`` in ``v[:, U]``."""
     for lane in range(LANES):
@@ -292,38 +299,41 @@ def move(theta, alpha, v, h, b, output, square, scratch):
         alpha[lane] += b[lane] * (2.0 * output[lane] + b[lane] * square[lane])
 
 
-@njit(cache=True)
-def advance_map(phi, v, b, scratch):
-    """``Phi <- (I + b B_x) Phi`` for ``phi`` (d + 1, d + 1, LANES)."""
-    dimension = phi.shape[0] - 1
-    for c in range(dimension + 1):
-        last = phi[dimension, c]
-        scratch[:] = 0.0
-        for j in range(dimension):
-            x, entry = v[j >> 2, X, j & 3], phi[j, c]
-            for lane in range(LANES):
-                scratch[lane] += x[lane] * entry[lane]
-            for lane in range(LANES):
-                entry[lane] += (b[lane] * x[lane]) * last[lane]
+@njit(inline="always", cache=True)
+def advance_map(phi, last, v, b, scratch, pull):
+    """``Phi <- (I + b B_x) Phi``: column c is ``phi[c]`` (blocks, 4, LANES) above ``last[c]`` (LANES,)."""
+    for c in range(phi.shape[0]):
         for lane in range(LANES):
-            last[lane] += b[lane] * scratch[lane]
+            scratch[lane] = 0.0
+            pull[lane] = b[lane] * last[c, lane]
+        for j in range(phi.shape[1]):
+            column, x = phi[c, j], v[j, X]
+            for lane in range(LANES):
+                p0, p1, p2, p3 = column[0, lane], column[1, lane], column[2, lane], column[3, lane]
+                x0, x1, x2, x3 = x[0, lane], x[1, lane], x[2, lane], x[3, lane]
+                scratch[lane] += (p0 * x0 + p1 * x1) + (p2 * x2 + p3 * x3)
+                column[0, lane], column[1, lane] = p0 + pull[lane] * x0, p1 + pull[lane] * x1
+                column[2, lane], column[3, lane] = p2 + pull[lane] * x2, p3 + pull[lane] * x3
+        for lane in range(LANES):
+            last[c, lane] += b[lane] * scratch[lane]
 
 
 @njit(cache=True)
 def observe_mapped_neurons(key, replica, start, scales, width, phi, out):
     """Observables of all neurons ``Phi Z_i(0)``; their starts are drawn again, not stored."""
-    size = phi.shape[0]
-    scratch, before = np.empty(((size + 3) // 4, 4, LANES), dtype=np.float32), np.empty((size, LANES))
-    now = np.empty((size, LANES))
+    size, dimension = scales.size, scales.size - 1
+    scratch, before = np.empty((dimension // 4 + 1, 4, LANES), dtype=np.float32), np.empty((size, LANES))
+    now = np.empty((dimension, LANES))
     begin_neurons(out)
     for i in range(width):
         draw_neuron(key, replica, i, start, scales, scratch, before)
         now[:] = 0.0
-        for j in range(size - 1):
-            for c in range(size):
+        for c in range(size):
+            for j in range(dimension):
+                entry = phi[c, j >> 2, j & 3]
                 for lane in range(LANES):
-                    now[j, lane] += phi[j, c, lane] * before[c, lane]
-        observe_neuron(now, before, width, size - 1, out)
+                    now[j, lane] += entry[lane] * before[c, lane]
+        observe_neuron(now, before, width, dimension, out)
 
 
 @njit(cache=True)
@@ -362,17 +372,19 @@ def run_reduced(key, replica, step, noise, inputs, start, scales, width, target,
     start_reduced(key, replica, start, scales, width, g, theta, alpha)
     sigma = np.empty((dimension, dimension, LANES))
     covariance(inputs, sigma)
-    phi = np.zeros((dimension + 1, dimension + 1, LANES) if neurons else (0, 0, LANES))
-    for j in range(phi.shape[0]):
-        phi[j, j, :] = 1.0
-    b, output, square, sign, spare = np.zeros(LANES), np.zeros(LANES), np.zeros(LANES), np.zeros(LANES), np.zeros(LANES)
+    size = dimension + 1 if neurons else 0
+    phi, last = np.zeros((size, blocks, 4, LANES)), np.zeros((size, LANES))
+    for c in range(size - 1):
+        phi[c, c >> 2, c & 3] = 1.0
+    last[max(size - 1, 0):] = 1.0
+    b, output, square, sign = np.zeros(LANES), np.zeros(LANES), np.zeros(LANES), np.zeros(LANES)
+    spare, pull = np.zeros(LANES), np.zeros(LANES)
     index, scratch = np.zeros(LANES, dtype=np.int64), np.zeros((blocks, 4, LANES), dtype=np.float32)
     moment = 0
     for k in range(noise.size + 1):
         v[:, OLD] = v[:, X]
         if moment < recorded.size and recorded[moment] == k:
-            update_and_multiply(g, v, h)
-            v[:, U] = 0.0
+            settle(g, v, h)
             observe(g, theta, alpha, sigma, target, factor, out[moment])
             if neurons:
                 observe_mapped_neurons(key, replica, start, scales, width, phi, out[moment])
@@ -387,14 +399,14 @@ def run_reduced(key, replica, step, noise, inputs, start, scales, width, target,
             b[lane] = -step * (output[lane] - (target * v[0, X, 0, lane] + noise[k] * sign[lane]))
         move(theta, alpha, v, h, b, output, square, spare)
         if neurons:
-            advance_map(phi, v, b, spare)
+            advance_map(phi, last, v, b, spare, pull)
         mark(b, k, died)
 
 
 # -- the network itself ------------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@njit(inline="always", cache=True)
 def update_and_propagate(w, a, hidden, v, b, output):
     """Finish the pending update of every neuron, then write ``W x`` into ``hidden`` and ``a'W x`` into ``output``."""
     pull = np.empty(LANES)
