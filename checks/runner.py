@@ -5,7 +5,6 @@ which order they finish changes nothing in what they find.
 """
 
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,7 +13,7 @@ from importlib import import_module
 
 from joblib import Parallel, delayed
 
-from ..sims.workers import leave_with
+from ..sims.workers import deaf_children, serve
 from .claim import REGISTRY, Claim, Effort, Outcome, Verdict, describe, judge
 
 
@@ -81,7 +80,8 @@ def scatter(function: Callable, tasks: Iterable[tuple], jobs: int = 1) -> Iterat
         yield from (function(*task) for task in tasks)
         return
     pool = Parallel(n_jobs=min(jobs, len(tasks)), return_as="generator_unordered", batch_size=1)
-    finished = pool(delayed(_in_worker)(function, task, os.getpid()) for task in tasks)
+    with deaf_children():
+        finished = pool(delayed(_in_worker)(function, task, os.getpid()) for task in tasks)
     try:
         yield from finished
     finally:
@@ -111,8 +111,5 @@ def _judged_by_id(module, key, effort):
 
 
 def _in_worker(function, task, owner):
-    leave_with(owner)
-    # Ctrl-C reaches the whole process group; only the parent answers it, by stopping the workers
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    serve(owner)
     return function(*task)

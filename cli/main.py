@@ -8,6 +8,7 @@ Subcommands are imported when they are used, so that ``--help`` answers at once.
 """
 
 import os
+import signal
 import sys
 from importlib import import_module
 
@@ -75,7 +76,9 @@ def main(arguments=None):
         os.environ.setdefault(name, "1")
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")   # a terminal that knows no check mark shows "?" instead
-    sys.exit(exit_code(arguments))
+    code = exit_code(arguments)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)   # the work is done: a Ctrl-C now ends the farewell, in silence
+    sys.exit(code)
 
 
 def exit_code(arguments=None) -> int:

@@ -32,7 +32,7 @@ import numpy as np
 from .errors import Diverged, DivergenceWarning
 from .store import open_store
 from .tree import HIGH, LOW, M2, M3, M4, MEAN, Tree, maximal_nodes, moments
-from .workers import leave_with
+from .workers import deaf_children, serve
 
 LARGEST = 1e70
 TARGET_SECONDS = 2.0
@@ -240,8 +240,9 @@ def _finished(experiment, seed, tasks, pace, jobs, keep):
 
         # batch_size=1: a chunk is stored when it is done, not when its batch is; max_nbytes=None: no memory-mapped
         # copies of the parameters, which a kill would leave behind
-        results = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, max_nbytes=None)(
-            delayed(_work)(experiment, seed, *task, keep, owner=os.getpid()) for task in wanted())
+        with deaf_children():
+            results = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, max_nbytes=None)(
+                delayed(_work)(experiment, seed, *task, keep, owner=os.getpid()) for task in wanted())
     with _closing(results):
         for first, last, nodes, lost, seconds in results:
             if lost and not keep:
@@ -266,7 +267,7 @@ def _closing(results):
 
 def _work(experiment, seed, first, last, keep, owner=None):
     """One chunk, in whatever process: ``(first, last, nodes, lost replicas and steps, seconds)``."""
-    leave_with(owner)
+    serve(owner)
     start = time.perf_counter()
     if hasattr(experiment, "reduced"):
         nodes, lost = experiment.reduced(seed, first, last, LARGEST)

@@ -1,16 +1,19 @@
-"""Worker processes that do not outlive the process they work for."""
+"""Worker processes: deaf to Ctrl-C, which their owner answers for all, and gone when their owner is gone."""
 
+import contextlib
 import functools
 import os
+import signal
 import threading
 import time
 
 
-def leave_with(owner: int | None) -> None:
-    """End this process when `owner` is gone, if it is a child of it.
+def serve(owner: int | None) -> None:
+    """Make this process a worker of `owner`, if it is a child of it; called with every task.
 
-    After ``kill -9`` nobody else would tell a worker to stop.  A process that is no child of `owner` (the owner itself,
-    a worker on another machine) is left alone.
+    A terminal's Ctrl-C reaches the whole process group, and only the owner may answer it, by stopping its workers.
+    After ``kill -9`` of the owner nobody else would tell them to stop.  A process that is no child of `owner` (the owner
+    itself, a worker on another machine) is left as it is.
 
     Parameters
     ----------
@@ -19,6 +22,26 @@ def leave_with(owner: int | None) -> None:
     """
     if owner == os.getppid():
         _watch(owner)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def deaf_children():
+    """While open, processes that are started are deaf to Ctrl-C from their first instruction on, imports included.
+
+    They inherit that from this process, where a Ctrl-C is held back until the end.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if handler is None else handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @functools.cache
