@@ -27,7 +27,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from ..sims.errors import DeviceUnavailable
+from ..sims.errors import DeviceUnavailable, StoreFailed
+from ..theory.arguments import shown
 
 STANCES = ("stated", "reconstructed", "amended", "derived")
 
@@ -85,6 +86,8 @@ class Effort:
         Where finished chunks of long experiments are kept for resuming.
     progress : bool
         Show a progress bar for long experiments.
+    cluster : str or None
+        Address of a Dask scheduler, ``tcp://host:port``, whose workers do the chunks of experiments.
     """
 
     level: str = "quick"
@@ -92,14 +95,15 @@ class Effort:
     device: str = "cpu"
     store: object = None
     progress: bool = False
+    cluster: str | None = None
 
     def __post_init__(self):
-        if self.level not in ("quick", "full"):
-            raise ValueError(f"effort is {self.level!r}; it must be 'quick' or 'full'")
+        if not isinstance(self.level, str) or self.level not in ("quick", "full"):
+            raise ValueError(f"effort is {shown(self.level)}; it must be 'quick' or 'full'")
         if not (isinstance(self.jobs, int) and self.jobs >= 1):
-            raise ValueError(f"jobs is {self.jobs!r}; it must be an integer >= 1")
-        if self.device not in ("cpu", "gpu"):
-            raise ValueError(f"device is {self.device!r}; it must be 'cpu' or 'gpu'")
+            raise ValueError(f"jobs is {shown(self.jobs)}; it must be an integer >= 1")
+        if not isinstance(self.device, str) or self.device not in ("cpu", "gpu"):
+            raise ValueError(f"device is {shown(self.device)}; it must be 'cpu' or 'gpu'")
 
     def choose(self, quick, full):
         """`quick` at quick effort, `full` at full effort."""
@@ -298,6 +302,11 @@ def judge(claim: Claim, effort: Effort) -> Outcome:
     TOOTHLESS: accepted, but so was a control.  INCONCLUSIVE: the claim or one of its controls could
     not be decided.  NOT RUN: the machine lacks what the claim needs.  A claim without a control is
     TOOTHLESS by definition.
+
+    Raises
+    ------
+    StoreFailed
+        If chunks can be neither read nor kept (disk full, read-only): that says nothing about the claim.
     """
     start = time.perf_counter()
     evidence, message, missing = _attempt(claim.run, effort)
@@ -323,6 +332,8 @@ def _attempt(function, effort):
         return function(effort), "", False
     except (NotRun, DeviceUnavailable) as missing:
         return None, str(missing), True
+    except StoreFailed:
+        raise   # a full disk is the user's to know, not evidence against the claim
     except (ArithmeticError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, OSError) as error:
         return None, f"{type(error).__name__}: {' '.join(str(error).split())}", False
 

@@ -2,8 +2,12 @@
 
 Claims are independent of each other and draw their random numbers from their own seeds, so how many run at once and in
 which order they finish changes nothing in what they find.
+
+With a Dask cluster (``effort.cluster``) the claims still run here, `jobs` side by side, and it is the chunks of their
+Monte Carlo that are spread: finished chunks are kept on this machine's disk, and a worker that dies costs its chunk.
 """
 
+import contextlib
 import os
 import threading
 import time
@@ -13,6 +17,8 @@ from importlib import import_module
 
 from joblib import Parallel, delayed
 
+from ..sims import cluster
+from ..sims.errors import ClusterLost, StoreFailed
 from ..sims.workers import deaf_children, serve
 from .claim import REGISTRY, Claim, Effort, Outcome, Verdict, describe, judge
 
@@ -42,6 +48,8 @@ def run(claims: Iterable[Claim], effort: Effort, jobs: int = 1, seconds: Mapping
     ------
     ValueError
         If `jobs` is not a positive integer.
+    ConnectionError, ClusterLost
+        If the effort names a cluster and it cannot be reached or goes away.
     """
     claims = list(claims)
     if seconds is not None:
@@ -89,10 +97,27 @@ def scatter(function: Callable, tasks: Iterable[tuple], jobs: int = 1) -> Iterat
 
 
 def judged(claim: Claim, effort: Effort) -> Outcome:
-    """:func:`~theorycheck.checks.claim.judge`, with any error whatever turned into a FAILS that names it."""
+    """:func:`~theorycheck.checks.claim.judge`, with any error but a lost cluster turned into a FAILS that names it."""
+    with lent(effort) as placed:
+        return _judged(claim, placed)
+
+
+@contextlib.contextmanager
+def lent(effort: Effort):
+    """`effort`, with its ``jobs`` those of its cluster and joblib's tasks sent there, if it names a cluster."""
+    if effort.cluster is None:
+        yield effort
+        return
+    with cluster.connected(effort.cluster, compare=False) as jobs:
+        yield replace(effort, jobs=jobs)
+
+
+def _judged(claim, effort):
     start = time.perf_counter()
     try:
         return judge(claim, effort)
+    except (ClusterLost, StoreFailed):
+        raise   # says nothing of the claim
     except Exception as error:   # one broken claim must not take down the others; its message says what broke
         message = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return Outcome(claim, Verdict.FAILS, None, seconds=time.perf_counter() - start, message=message)
@@ -110,6 +135,11 @@ def _judged_by_id(module, key, effort):
     return key, describe(claim), outcome.verdict, outcome.evidence, shown, outcome.seconds, outcome.message
 
 
+_ONE_AT_A_TIME = threading.Lock()
+
+
 def _in_worker(function, task, owner):
     serve(owner)
-    return function(*task)
+    # a Dask worker may have several threads; warning filters and mpmath's precision belong to the whole process
+    with _ONE_AT_A_TIME:
+        return function(*task)

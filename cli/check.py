@@ -13,13 +13,13 @@ from .verdicts import debug_failure, exit_code, in_full, remarks
 @click.argument("patterns", nargs=-1, required=True, metavar="CLAIM...")
 @selection.options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per claim and line.")
-def command(patterns, effort, device, jobs, as_json):
+def command(patterns, effort, device, jobs, dask, as_json):
     """Check the claims whose id matches a glob pattern, such as fsl.volterra or 'fsl.table1_*'.
 
     A claim HOLDS if its judge accepts the statement and rejects every control.  The exit code is 1 if one FAILS or is
     TOOTHLESS.
     """
-    spent = Effort(level=effort, device=selection.device(device), jobs=jobs)
+    spent = Effort(level=effort, device=selection.device(device), cluster=selection.cluster(dask), jobs=jobs)
     chosen = selection.claims(patterns)
     waiting, done, outcomes = [claim.id for claim in chosen], {}, []
     for outcome in run(chosen, spent, jobs):

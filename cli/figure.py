@@ -12,9 +12,9 @@ from . import selection
 @click.option("--out", default="results/figures", show_default=True, type=click.Path(file_okay=False),
               help="Folder for the files.")
 @selection.options
-def command(patterns, out, effort, device, jobs):
+def command(patterns, out, effort, device, jobs, dask):
     """Draw the figures whose id matches a glob pattern; each gives a PNG, a PDF and a CSV."""
-    spent = Effort(level=effort, device=selection.device(device))
+    spent = Effort(level=effort, device=selection.device(device), cluster=selection.cluster(dask))
     broken = 0
     for plate in draw(selection.plates(patterns), spent, out, jobs):
         if plate.paths:

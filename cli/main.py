@@ -1,8 +1,8 @@
 """The command ``theorycheck``: what can be typed, and what a run's exit code means.
 
 Exit codes: 0 every claim that ran holds (an INCONCLUSIVE or NOT RUN one is named, and is no failure); 1 a claim FAILS
-or is TOOTHLESS, or a figure could not be drawn; 2 bad input, with one line that names the value and the allowed range;
-70 a bug in theorycheck; 130 interrupted; 141 the reader of our output went away.
+or is TOOTHLESS, or a figure or a point of a sweep could not be made; 2 bad input, with one line that names the value
+and the allowed range; 70 a bug in theorycheck; 130 interrupted; 141 the reader of our output went away.
 
 Subcommands are imported when they are used, so that ``--help`` answers at once.
 """
@@ -14,12 +14,15 @@ from importlib import import_module
 
 import click
 
+from ..sims.errors import ClusterLost
+
 COMMANDS = {
     "run": "Check every claim, draw every figure, write the report.",
     "list": "Show topics, papers, claims and figures.",
     "check": "Check one or more claims.",
     "figure": "Draw figures: PNG, PDF and the numbers behind them.",
     "fit": "Fit a scaling law to your own loss curves, predict others.",
+    "sweep": "Compute a grid of parameters into one table.",
     "demo": "Open a topic's classroom notebook.",
     "cite": "Print BibTeX for a topic's papers and for theorycheck.",
 }
@@ -104,7 +107,7 @@ def exit_code(arguments=None) -> int:
         # what is still buffered has no reader; without this the interpreter would complain at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (click.ClickException, ValueError, OSError) as error:
+    except (click.ClickException, ValueError, OSError, ClusterLost) as error:
         if os.environ.get(DEBUG):
             raise
         return _complain(_one_line(error), 2)

@@ -39,7 +39,7 @@ class Progression:
               help="The table to bring up to date.")
 @click.option("--figures/--no-figures", "with_figures", default=True, help="Draw the figures too (the default).")
 @click.option("--resume", is_flag=True, help="Take up the Monte Carlo of an interrupted run (effort full keeps it).")
-def command(topics, effort, device, jobs, out, table_path, with_figures, resume):
+def command(topics, effort, device, jobs, dask, out, table_path, with_figures, resume):
     """Check every claim and draw every figure of the topics (of all, by default), and write the report.
 
     Writes report.html, figures/ and claims/ into the --out folder and brings the --table up to date.  Ctrl-C keeps what
@@ -51,7 +51,7 @@ def command(topics, effort, device, jobs, out, table_path, with_figures, resume)
     if Path(table_path).exists():
         paper_table.read(table_path)   # refuse a foreign file now rather than after the work
     store = _store(out, keep=resume) if effort == "full" or resume else None
-    spent = Effort(level=effort, device=selection.device(device), store=store)
+    spent = Effort(level=effort, device=selection.device(device), cluster=selection.cluster(dask), store=store)
     claims = [claim for topic in names for claim in checks.load(topic).values()]
     plates = [plate for topic in names for plate in figures.load(topic).values()] if with_figures else []
     so_far = Progression()

@@ -47,9 +47,32 @@ def device(name: str) -> str:
     return name
 
 
+def cluster(address: str | None) -> str | None:
+    """`address`, if a Dask cluster with the same versions as here works there; None stays None.
+
+    Raises
+    ------
+    ValueError, ConnectionError
+        If it is malformed, ``distributed`` is missing, nobody answers, or a worker differs.
+    """
+    if address is not None:
+        from ..sims.cluster import connected
+
+        with connected(address):
+            pass
+    return address
+
+
+def dask_option(function):
+    """Add ``--dask`` to a command."""
+    return click.option("--dask", metavar="tcp://HOST:PORT",
+                        help="Spread Monte Carlo over the Dask cluster of this scheduler; same bits.")(function)
+
+
 def options(function):
-    """Add ``--effort``, ``--device`` and ``--jobs`` to a command."""
+    """Add ``--effort``, ``--device``, ``--jobs`` and ``--dask`` to a command."""
     for option in (
+            dask_option,
             click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), metavar="N",
                          help="Processes that work side by side; the results do not depend on it."),
             click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "gpu"]),

@@ -7,8 +7,8 @@ from importlib import import_module
 from pathlib import Path
 
 from ..checks.claim import Effort, NotRun
-from ..checks.runner import scatter
-from ..sims.engine import DeviceUnavailable
+from ..checks.runner import lent, scatter
+from ..sims.errors import ClusterLost, DeviceUnavailable
 from .figure import REGISTRY, Figure
 
 
@@ -50,11 +50,12 @@ def _saved_by_id(module, key, effort, folder):
     paths, message, missing = {}, "", False
     try:
         import_module(module)
-        paths = REGISTRY[key].save(effort, Path(folder))
+        with lent(effort) as placed:
+            paths = REGISTRY[key].save(placed, Path(folder))
     except (NotRun, DeviceUnavailable) as lacking:
         message, missing = str(lacking), True
-    except OSError:
-        raise   # a full disk or a read-only folder is the user's to know, not a property of this figure
+    except (OSError, ClusterLost):
+        raise   # a full disk, a cluster that is gone: the user's to know, no property of this figure
     except Exception as error:   # one broken figure must not take down the others; its message says what broke
         message = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return key, paths, time.perf_counter() - start, message, missing

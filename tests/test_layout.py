@@ -102,7 +102,7 @@ def test_every_library_is_declared():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     declared = {re.split(r"[<>=\[]", line)[0] for line in setup["options"]["install_requires"].split()}
-    optional = {"cupy"}   # asked for with --device gpu only
+    optional = {"cupy", "distributed", "pyarrow"}   # asked for with --device gpu, --dask and Parquet only
     used = {module.split(".")[0] for path, tree in TREES.items() for module in imports(path, tree)}
     assert used - sys.stdlib_module_names - {"theorycheck", "llvmlite"} - optional <= declared
 

@@ -1,0 +1,135 @@
+"""The simulations and evaluators of theory that a sweep can run, and how their parameters are written.
+
+A schedule is a table such as ``{kind = "wsd", steps = 1000, peak = 0.1, cooldown = 0.2, warmup = 50}``: kind is a
+function of :mod:`theorycheck.theory.learning_rates` (or ``array`` with ``rates``), the rest its arguments, and
+``warmup`` puts a linear warm-up in front.  A batch size is an integer or a table whose kind is a function of
+:mod:`theorycheck.theory.batch_sizes`.  ``times`` is a list of steps, or about how many times to record; without it only
+the end is recorded.
+"""
+
+import inspect
+import math
+
+from ..sims import label_noise as label_noise_sims
+from ..sims.fsl import Descent, kernels
+from ..sims.label_noise import kernels as label_noise_kernels
+from ..theory import batch_sizes, label_noise, learning_rates
+from ..theory.arguments import shown
+from ..theory.fsl import PowerLawRegression, exact_risk, functional_law, recursion
+from .experiment import Simulation, experiment
+
+SCHEDULES = {name: getattr(learning_rates, name) for name in
+             ("constant", "linear", "cosine", "exponential", "power", "wsd", "cyclic", "multi_step")}
+"""Kinds of learning-rate schedules; ``array`` is one more."""
+BATCHES = {name: getattr(batch_sizes, name) for name in ("constant", "linear", "exponential", "stages")}
+"""Kinds of batch-size schedules."""
+DRAWS_PER_SECOND = 4e8
+"""On one core, roughly; it decides where work is cut and changes no bit."""
+
+
+@experiment("fsl.descent", replicated=True)
+def fsl_descent(source, capacity, width, schedule, noise=1.0, features="gaussian", batch_size=1, times=None):
+    """Excess risk of SGD on power-law regression, by Monte Carlo."""
+    problem, rates, sizes, steps = _fsl(source, capacity, width, schedule, noise, features, batch_size, times)
+    made = Descent(problem, rates, sizes, steps)
+    return Simulation(made, (("step", "intrinsic_time"),), made.draws / DRAWS_PER_SECOND, kernels.LANES)
+
+
+@experiment("fsl.exact_risk")
+def fsl_exact_risk(source, capacity, schedule, width=math.inf, noise=1.0, features="gaussian", batch_size=1,
+                   times=None):
+    """The expectation of the same risk, by the exact recursion."""
+    problem, rates, sizes, steps = _fsl(source, capacity, width, schedule, noise, features, batch_size, times)
+    return lambda: _trajectory(exact_risk(problem, rates, sizes, steps))
+
+
+@experiment("fsl.functional_law")
+def fsl_functional_law(source, capacity, schedule, width=math.inf, noise=1.0, batch_size=1, times=None, kernel="modes",
+                       amplitude="printed", limit="width"):
+    """What the functional scaling law predicts for it."""
+    problem, rates, sizes, steps = _fsl(source, capacity, width, schedule, noise, "gaussian", batch_size, times)
+    return lambda: _trajectory(functional_law(problem, rates, sizes, steps, kernel, amplitude, limit))
+
+
+@experiment("label_noise.descent", replicated=True)
+def label_noise_descent(dimension, width, step, noise, target_norm, steps, samples=math.inf, first_scale=1.0,
+                        second_scale=1.0, loss_factor=0.5, times=None, method="reduced", neurons=False, catapult=False):
+    """Observables of label-noise SGD on a two-layer linear network, by Monte Carlo."""
+    model = label_noise.TwoLayerLinear(dimension, width, step, noise, target_norm, samples, first_scale, second_scale,
+                                       loss_factor)
+    for name, value in (("neurons", neurons), ("catapult", catapult)):
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} is {shown(value)}; it must be true or false")
+    made = label_noise_sims.Descent(model, steps, _recorded(steps, times), method=method, neurons=neurons,
+                                    catapult=catapult)
+    per_step = model.dimension * (model.dimension + 8.0 if method == "reduced" else 1.0 + model.width)
+    return Simulation(made, (("step", "slow_time"), ("observable",)), 5e-10 * per_step * float(made.steps),
+                      label_noise_kernels.LANES)
+
+
+def schedule_of(value) -> learning_rates.Schedule:
+    """The schedule that a table describes.
+
+    Raises
+    ------
+    ValueError
+        If it is no table, of an unknown kind, lacks an argument or has one too many, or one is out of range.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"schedule is {shown(value)}; it must be a table such as "
+                         '{kind = "wsd", steps = 1000, peak = 0.1}')
+    rest = dict(value)
+    warmup = rest.pop("warmup", None)
+    if value.get("kind") == "array":
+        made = _called(lambda rates: learning_rates.from_array(rates), rest, "schedule 'array'")
+    else:
+        made = _called(_kind(SCHEDULES, value, "schedule", ("array",)), rest, f"schedule {value.get('kind')!r}")
+    return made if warmup is None else learning_rates.warmup(made, warmup)
+
+
+def batch_size_of(value, steps: int):
+    """A batch size, or the batch-size schedule of so many steps that a table describes; errors as in schedules."""
+    if not isinstance(value, dict):
+        return batch_sizes.constant(steps, value)
+    return _called(_kind(BATCHES, value, "batch_size"), value, f"batch_size {value.get('kind')!r}", steps=steps)
+
+
+def _fsl(source, capacity, width, schedule, noise, features, batch_size, times):
+    problem = PowerLawRegression(source, capacity, width, noise, features)
+    rates = schedule_of(schedule)
+    return problem, rates, batch_size_of(batch_size, rates.steps), _recorded(rates.steps, times)
+
+
+def _recorded(steps, times):
+    if times is None:
+        return [steps]
+    if isinstance(times, int) and not isinstance(times, bool):
+        if not 2 <= times <= 100_000:
+            raise ValueError(f"times is {times}; a count must be in [2, 100000]; else give a list of steps")
+        return recursion.recorded_steps(steps, None, times)
+    return times
+
+
+def _trajectory(found):
+    return {"step": found.steps.tolist(), "intrinsic_time": found.intrinsic_time.tolist(),
+            "excess_risk": found.excess_risk.tolist()}
+
+
+def _kind(functions, value, name, more=()):
+    kind = value.get("kind")
+    if not isinstance(kind, str) or kind not in functions:
+        raise ValueError(f"{name} kind is {shown(kind)}; it must be one of {', '.join([*functions, *more])}")
+    return functions[kind]
+
+
+def _called(function, value, name, **given):
+    """Call a function with the entries of a table, `given` ones apart."""
+    takes = {key: each for key, each in inspect.signature(function).parameters.items() if key not in given}
+    entries = {key: each for key, each in value.items() if key != "kind"}
+    for key in entries:
+        if key not in takes:
+            raise ValueError(f"{name} has {key!r}; it takes {', '.join(takes)}")
+    for key, each in takes.items():
+        if each.default is each.empty and key not in entries:
+            raise ValueError(f"{name} lacks {key!r}; it takes {', '.join(takes)}")
+    return function(**given, **entries)
