@@ -41,6 +41,8 @@ class Device:
     name : str
     processors : int
         Streaming multiprocessors.
+    shared_bytes : int
+        Shared memory that one block can have.
     out_of_memory : tuple of exception types
     """
 
@@ -48,6 +50,7 @@ class Device:
         self._cupy, self._modules = cupy, {}
         properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
         self.name, self.processors = properties["name"].decode(), int(properties["multiProcessorCount"])
+        self.shared_bytes = int(properties["sharedMemPerBlockOptin"])
         self.out_of_memory = (cupy.cuda.memory.OutOfMemoryError,)
 
     def free_bytes(self) -> int:
@@ -74,7 +77,7 @@ class Device:
         if source not in self._modules:
             self._modules[source] = self._cupy.RawModule(code=cuda.source(source), options=cuda.OPTIONS)
         function = self._modules[source].get_function(kernel)
-        if shared > 48 * 1024:
+        if shared > 32 * 1024:   # beyond 48 KiB with a kernel's own arrays, it has to be asked for
             function.max_dynamic_shared_size_bytes = shared
         function((grid,), (block,), arguments, shared_mem=shared)
 

@@ -6,8 +6,8 @@
 //
 // The sum over a replica is a binary tree over the blocks in their order, first within a thread, then across threads,
 // so that the bits depend on the number of modes but not on how they were dealt to threads.  Within a block the order
-// is that of the CPU, and so are the fused operations; compiled with -fmad=false there are no others.  Paths differ from
-// the CPU's by the order of the sums over blocks only: with one block (up to four modes) not at all.
+// is that of the CPU, and so are the fused operations; compiled with -fmad=false there are no others.  Paths differ
+// from the CPU's by the order of the sums over blocks only: with one block (up to four modes) not at all.
 
 #include "streams.cuh"
 
@@ -38,7 +38,8 @@ __device__ __forceinline__ double sum_over_replica(double sum, int threads, doub
 // Scalar product over one block, in the order of the CPU.
 template <class T> __device__ __forceinline__ double dot(const double* p, const T* z)
 {
-    return __fma_rn(p[3], (double)z[3], __fma_rn(p[2], (double)z[2], __fma_rn(p[1], (double)z[1], p[0] * (double)z[0])));
+    const double two = __fma_rn(p[1], (double)z[1], p[0] * (double)z[0]);
+    return __fma_rn(p[3], (double)z[3], __fma_rn(p[2], (double)z[2], two));
 }
 
 template <int N> __device__ __forceinline__ double sum_of_blocks(const double* sums)
@@ -62,8 +63,8 @@ struct LabelNoise {
 };
 
 // Parameters as in run_top of sims/fsl/kernels.py, except: `scales` (K,) are rates over batch sizes; eigenvalues and
-// start have 4 BLOCKS threads entries, zero in the padding; `floor` is delta_M, the part of the risk that stays; replicas `first`, ..., `first + count - 1`; out (count, T)
-// and died (count,) are written throughout.
+// start have 4 BLOCKS threads entries, zero in the padding; `floor` is delta_M, the part of the risk that stays; out
+// (count, T) and died (count,) are written throughout, for the replicas `first`, ..., `first + count - 1`.
 template <int BLOCKS, bool BATCHED>
 __device__ __forceinline__ void descend(int law, u64 key, u64 first, long long count, int threads, const double* scales,
                                         const long long* sizes, long long steps, const double* eigenvalues,
@@ -128,7 +129,7 @@ __device__ __forceinline__ void descend(int law, u64 key, u64 first, long long c
 #define DESCENT(name, blocks, batched, largest_block)                                                                  \
     extern "C" __global__ void __launch_bounds__(largest_block, 1)                                                     \
         name(int law, u64 key, u64 first, long long count, int threads, const double* scales, const long long* sizes,  \
-             long long steps, const double* eigenvalues, const double* start, double noise, double floor,               \
+             long long steps, const double* eigenvalues, const double* start, double noise, double floor,              \
              const long long* recorded, long long records, double* out, long long* died)                               \
     {                                                                                                                  \
         descend<blocks, batched>(law, key, first, count, threads, scales, sizes, steps, eigenvalues, start, noise,     \

@@ -36,7 +36,7 @@ class HostDevice:
     """
 
     out_of_memory = (MemoryError,)
-    name, processors = "host", 1
+    name, processors, shared_bytes = "host", 1, 2**17
 
     def __init__(self, folder, memory=2**30, said_free=None):
         self.folder, self.memory, self.said_free = Path(folder), memory, said_free

@@ -43,8 +43,10 @@ extern "C" __global__ void draw(int code, u64 key, u32 replica, u64 step, u32 fi
                                 long long replicas, float* out)
 {
     const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < blocks * replicas)
-        read_words(code, block_of(key, replica + (u32)(i / blocks), step, first + (u32)(i % blocks), purpose), out + 4 * i);
+    if (i >= blocks * replicas)
+        return;
+    const u32 row = (u32)(i / blocks), block = (u32)(i % blocks);
+    read_words(code, block_of(key, replica + row, step, first + block, purpose), out + 4 * i);
 }
 EXPORT(draw)
 

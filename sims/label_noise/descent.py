@@ -27,6 +27,7 @@ from ...theory import label_noise as theory
 from ...theory.arguments import number, numbers, shown
 from .. import engine, streams
 from . import kernels
+from .device import LARGEST_DIMENSION, Launcher
 
 EXPERIMENT = "label_noise.sgd"
 """Name of the random stream."""
@@ -131,6 +132,10 @@ class Descent:
         drift = np.concatenate([[0.0], np.cumsum((self.model.effective_step * self.model.noise * self.noise) ** 2)])
         return {"step": self.times.copy(), "slow_time": drift[self.times], "observable": np.array(self.observables)}
 
+    def on_gpu(self):
+        """How to run this on a GPU (see :mod:`theorycheck.sims.gpu`); None with neurons or beyond 32 dimensions."""
+        return None if self.neurons or self.model.dimension > LARGEST_DIMENSION else Launcher(self, EXPERIMENT)
+
     def sample(self, seed, first, count):
         """Observables of replicas ``first, ..., first + count - 1``.
 
@@ -210,7 +215,7 @@ def simulate(model, steps, *, replicas, seed, times=None, noise=None, inputs=Non
         If a replica left the finite numbers (unless they are only to be named).
     """
     experiment = Descent(model, steps, times, noise, inputs, start, method, neurons, catapult)
-    if chunk is None:
+    if chunk is None and device == "cpu":
         groups = min(CHUNK_SECONDS / _group_seconds(experiment), replicas / (4.0 * jobs) / kernels.LANES)
         chunk = kernels.LANES * max(1, int(groups))
     return engine.estimate(experiment, replicas=replicas, seed=seed, chunk=chunk, jobs=jobs, store=store,
