@@ -323,7 +323,8 @@ def test_divergence_names_the_replica_and_the_step(method):
 @pytest.mark.parametrize("change, message", [
     ({"dimension": 0}, "dimension is 0"), ({"dimension": 2.5}, "dimension is 2.5"), ({"width": -1}, "width is -1"),
     ({"samples": 0}, "samples is 0.* or inf"), ({"samples": 1.5}, "samples is 1.5"), ({"step": 0.0}, "step is 0"),
-    ({"step": math.inf}, "step is inf"), ({"noise": -1.0}, "noise is -1"), ({"target_norm": math.nan}, "target_norm is n"),
+    ({"step": math.inf}, "step is inf"), ({"noise": -1.0}, "noise is -1"),
+    ({"target_norm": math.nan}, "target_norm is nan"),
     ({"loss_factor": 0}, "loss_factor is 0"), ({"first_scale": -0.1}, "first_scale is -0.1"),
     ({"step": 1e-320, "loss_factor": 1e-10}, "2 loss_factor step is 0"), ({"noise": "4"}, "noise is '4'"),
 ])

@@ -1,8 +1,8 @@
 r"""Label-noise SGD on many replicas side by side: the numba kernels.
 
 Two ways to the same path.  *Direct*: W and a of any width, moved as the model says.  *Reduced*: the closed recursion
-of ``theory.label_noise`` for ``G = W'W``, ``theta = W'a`` and ``alpha = ||a||^2``, at a cost that does not depend on the
-width.  The same draws give the same path up to rounding.
+of ``theory.label_noise`` for ``G = W'W``, ``theta = W'a`` and ``alpha = ||a||^2``, at a cost that does not depend on
+the width.  The same draws give the same path up to rounding.
 
 Layout.  LANES replicas run together, one per lane, lane innermost.  Dimensions come in blocks of four, padded by zeros.
 G is kept as the tiles (J, K), K <= J, of four by four entries, tile (J, K) at ``J (J + 1)/2 + K``.  One pass over the
@@ -47,7 +47,7 @@ NEURONS = ("neuron_norm", "neuron_cosine", "neuron_output", "least_displacement"
 # -- draws -------------------------------------------------------------------------------------------------------
 
 
-@njit(inline="always", cache=True)
+@njit(cache=True)
 def draw_normals(key, replica, step, purpose, out):
     """Write draws 0, 1, ... of (purpose, replica + lane, step) into ``out`` (blocks, 4, LANES), float32."""
     for j in range(out.shape[0]):
@@ -57,7 +57,7 @@ def draw_normals(key, replica, step, purpose, out):
             out[j, 2, lane], out[j, 3, lane] = streams.normal_pair(w2, w3)
 
 
-@njit(inline="always", cache=True)
+@njit(cache=True)
 def draw_step(key, replica, step, count, index, sign):
     """Write the sample index (of ``count``) and the sign of the label noise of one step, per lane."""
     for lane in range(LANES):
@@ -90,7 +90,7 @@ def draw_inputs(key, replica, out):
                 out[lane, i, j] = scratch[j >> 2, j & 3, lane]
 
 
-@njit(inline="always", cache=True)
+@njit(cache=True)
 def next_input(key, replica, k, inputs, scratch, index, sign, v):
     """Draw step k: its input into ``v[:, X]``, fresh if ``inputs`` has no rows, and the label noise's sign."""
     copies, count, dimension = inputs.shape
@@ -105,6 +105,15 @@ def next_input(key, replica, k, inputs, scratch, index, sign, v):
             row = inputs[lane if copies > 1 else 0, index[lane]]
             for j in range(dimension):
                 v[j >> 2, X, j & 3, lane] = row[j]
+
+
+@njit(cache=True)
+def keep_input(v):
+    """Make the input of the last step the old one."""
+    for j in range(v.shape[0]):
+        for i in range(4):
+            for lane in range(LANES):
+                v[j, OLD, i, lane] = v[j, X, i, lane]
 
 
 # -- observables -------------------------------------------------------------------------------------------------
@@ -261,9 +270,17 @@ def update_and_multiply(g, v, h):
 
 
 @njit(cache=True)
-def settle(g, v, h):
-    """Finish the pending update of G and take it from ``v``."""
-    update_and_multiply(g, v, h)
+def settle(g, v):
+    """Finish the pending update of G, as :func:`update_row` does, and take it from ``v``."""
+    p = 0
+    for b in range(v.shape[0]):
+        for c in range(b + 1):
+            for i in range(4):
+                for k in range(4):
+                    for lane in range(LANES):
+                        g[p, i, k, lane] += (v[b, OLD, i, lane] * v[c, U, k, lane]
+                                             + v[b, U, i, lane] * v[c, OLD, k, lane])
+            p += 1
     v[:, U] = 0.0
 
 
@@ -382,9 +399,9 @@ def run_reduced(key, replica, step, noise, inputs, start, scales, width, target,
     index, scratch = np.zeros(LANES, dtype=np.int64), np.zeros((blocks, 4, LANES), dtype=np.float32)
     moment = 0
     for k in range(noise.size + 1):
-        v[:, OLD] = v[:, X]
+        keep_input(v)
         if moment < recorded.size and recorded[moment] == k:
-            settle(g, v, h)
+            settle(g, v)
             observe(g, theta, alpha, sigma, target, factor, out[moment])
             if neurons:
                 observe_mapped_neurons(key, replica, start, scales, width, phi, out[moment])
@@ -458,16 +475,17 @@ def run_direct(key, replica, step, noise, inputs, start, scales, width, target, 
     neuron, scratch = np.empty((dimension + 1, LANES)), np.empty((dimension // 4 + 1, 4, LANES), dtype=np.float32)
     for i in range(width):
         draw_neuron(key, replica, i, start, scales, scratch, neuron)
-        for j in range(dimension):
-            w[i, j >> 2, j & 3] = neuron[j]
-        a[i] = neuron[dimension]
+        for lane in range(LANES):
+            for j in range(dimension):
+                w[i, j >> 2, j & 3, lane] = neuron[j, lane]
+            a[i, lane] = neuron[dimension, lane]
     sigma, v = np.empty((dimension, dimension, LANES)), np.zeros((blocks, 3, 4, LANES))
     covariance(inputs, sigma)
     b, output, sign = np.zeros(LANES), np.zeros(LANES), np.zeros(LANES)
     index, scratch = np.zeros(LANES, dtype=np.int64), np.zeros((blocks, 4, LANES), dtype=np.float32)
     moment = 0
     for k in range(noise.size + 1):
-        v[:, OLD] = v[:, X]
+        keep_input(v)
         if moment < recorded.size and recorded[moment] == k:
             update_and_propagate(w, a, hidden, v, b, output)
             b[:] = 0.0
