@@ -175,10 +175,9 @@ class OnDevice:
             For the first replica that left the finite numbers.
         """
         rows, lost = [], {}
-        for low, samples, died in self._pieces(seed, first, first + count):
-            steps = self.device.numpy(died)
+        for low, samples, steps in self._pieces(seed, first, first + count, self._fetched):
             lost.update((low + int(row), int(steps[row])) for row in np.flatnonzero(steps >= 0))
-            rows.append(self.device.numpy(samples))
+            rows.append(samples)
         if lost:
             raise Diverged(*min(lost.items()))
         return np.concatenate(rows).reshape(count, *self.shape)
@@ -200,17 +199,25 @@ class OnDevice:
             Sorted.
         """
         tree = Tree()
-        for low, samples, died in self._pieces(seed, first, last):
-            counts = _count_leaves(self.device, samples, died, largest)
-            nodes = moments(self.device, samples, counts, low)
-            steps, lost = self.device.numpy(died), np.flatnonzero(self.device.numpy(counts) == 0.0)
+        for low, steps, counts, nodes in self._pieces(seed, first, last, self._merged, largest):
+            lost = {low + int(row): int(steps[row]) for row in np.flatnonzero(counts == 0.0)}
             tree.add_range(low, low + len(steps), nodes,
-                           {low + int(row): int(steps[row]) if steps[row] >= 0 else None for row in lost})
+                           {replica: step if step >= 0 else None for replica, step in lost.items()})
         nodes = np.stack([tree.nodes[node] for node in maximal_nodes(first, last)])
         return nodes, dict(sorted(tree.lost.items()))
 
-    def _pieces(self, seed, first, last):
-        """Yield ``(first replica, samples, died)`` for pieces that fit into the device's memory."""
+    def _fetched(self, first, samples, died):
+        return first, self.device.numpy(samples), self.device.numpy(died)
+
+    def _merged(self, first, samples, died, largest):
+        counts = self.device.empty((len(samples),), np.float64)
+        _cover(self.device, "count_leaves", len(samples), samples, died, np.int64(len(samples)),
+               np.int64(samples.shape[1]), np.float64(largest), counts)
+        nodes = moments(self.device, samples, counts, first)
+        return first, self.device.numpy(died), self.device.numpy(counts), nodes
+
+    def _pieces(self, seed, first, last, finish, *arguments):
+        """Yield ``finish(first, samples, died, ...)`` for pieces that fit into the device's memory, in order."""
         columns = math.prod(self.shape)
         each = 48 * columns + 32 + int(self.launcher.bytes_each)
         size = max(1, int(SHARE * self.device.free_bytes()) // each)
@@ -218,14 +225,19 @@ class OnDevice:
             count = min(size, last - first)
             try:
                 samples, died = self.launcher.run(self.device, seed, first, count)
-                yield first, samples.reshape(count, columns), died
-                first += count
+                piece = finish(first, samples.reshape(count, columns), died, *arguments)
             except self.device.out_of_memory as error:
                 if count == 1:
                     raise DeviceUnavailable(f"device is 'gpu' and {self.device.free_bytes()} bytes of its memory are "
                                             f"free; a replica needs about {each}") from error
                 size = count // 2
-                _release(self.device)
+                piece = None
+            samples = died = None   # before the pool is asked to give back
+            if piece is None:
+                self.device.release()
+                continue
+            yield piece
+            first += count
 
 
 def moments(device, samples, counts, first) -> np.ndarray:
@@ -272,18 +284,6 @@ def moments(device, samples, counts, first) -> np.ndarray:
     return np.stack([found[node] for node in maximal_nodes(first, first + len(samples))])
 
 
-def _count_leaves(device, samples, died, largest):
-    counts = device.empty((len(samples),), np.float64)
-    _cover(device, "count_leaves", len(samples), samples, died, np.int64(len(samples)), np.int64(samples.shape[1]),
-           np.float64(largest), counts)
-    return counts
-
-
 def _cover(device, kernel, threads, *arguments):
     """Launch a kernel of ``moments.cu`` on at least so many threads."""
     device.launch("moments", kernel, -(-threads // THREADS), THREADS, *arguments)
-
-
-def _release(device):
-    if hasattr(device, "release"):
-        device.release()

@@ -66,6 +66,9 @@ class HostDevice:
         """A copy of an array of the device in the memory of this process."""
         return values.copy()
 
+    def release(self):
+        """Nothing to give back: there is no pool."""
+
     def launch(self, source, kernel, grid, block, *arguments, shared=0):
         """Run a kernel of ``source.cu`` on ``grid`` blocks of ``block`` threads.  Arrays and NumPy scalars."""
         if source not in self._libraries:
