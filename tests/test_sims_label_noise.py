@@ -334,6 +334,15 @@ def test_bad_models_are_refused(change, message):
         theory.TwoLayerLinear(**{**good, **change})
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_largest_parameters_do_not_overflow():
+    large = theory.TwoLayerLinear(3, 10**7, 1e100, 1e100, 1e100, first_scale=1e100, second_scale=1e100)
+    with pytest.raises(ValueError, match="at the start needs it in"):
+        sgd.Descent(large, 10)
+    with pytest.raises(ValueError, match="at the flattest interpolator needs it in"):
+        sgd.Descent(theory.TwoLayerLinear(3, 7, 0.01, 1e100, 1e100), 10)
+
+
 @pytest.mark.parametrize("options, message", [
     ({"steps": 0}, "steps is 0"), ({"times": [3, 2]}, "times are"), ({"times": [11]}, "times are"),
     ({"times": []}, "times are"), ({"noise": np.ones(9)}, r"noise has shape \(9,\); it must be \(10,\)"),
@@ -341,7 +350,8 @@ def test_bad_models_are_refused(change, message):
     ({"inputs": np.ones((5, 3))}, r"inputs have shape \(5, 3\); they must be \(6, 3\)"),
     ({"inputs": "x"}, "inputs are 'x'"), ({"start": np.ones((7, 3))}, "start is a ndarray"),
     ({"start": (np.ones((7, 3)), np.ones(6))}, "start has shapes"), ({"method": "fast"}, "method is 'fast'"),
-    ({"model": 3}, "model is 3"),
+    ({"model": 3}, "model is 3"), ({"catapult": "no"}, "catapult is 'no'; it must be True or False"),
+    ({"start": (np.full((7, 3), 1e200), np.ones(7))}, "entries of W hold 1e"),
     ({"model": theory.TwoLayerLinear(3, 10**7, 1e-9, 0.0, 1.0), "method": "direct"}, "width 10000000"),
     ({"model": theory.TwoLayerLinear(300, 3, 1e-9, 0.0, 1.0, samples=10**6)}, "samples 1000000"),
 ])
@@ -363,6 +373,8 @@ def test_bad_arguments_of_the_theory_are_refused():
         theory.gram(np.ones((2, 3)), np.ones(3))
     with pytest.raises(ValueError, match="must have shapes"):
         theory.label_noise_path(np.eye(3), np.ones((4, 3)), np.ones(4), 0.1)
+    with pytest.raises(ValueError, match="first is -1"):
+        sgd.periodic(10, 1, 1, first=-1)
     with pytest.raises(ValueError, match="on is 0"):
         sgd.periodic(10, 0, 1)
     assert theory.critical_step(np.zeros((2, 2))) == math.inf

@@ -60,6 +60,8 @@ MAX_WIDTH = 10_000_000
 """Largest number of neurons."""
 MAX_SAMPLES = 10_000_000
 """Largest finite training set."""
+LARGEST = 1e100
+"""Largest step, noise, norm and scale: squares of these stay within the range of float64."""
 MAX_ENTRIES = 20_000_000
 """Largest matrix of products of features that is written out."""
 
@@ -75,17 +77,17 @@ class TwoLayerLinear:
     width : int
         Neurons ``m``, 1..10^7.
     step : float
-        Step size ``eta`` > 0 of both layers.
+        Step size ``eta`` of both layers, in (0, 1e100].
     noise : float
-        ``sigma`` >= 0; labels carry ``+-sigma``.
+        ``sigma``, in [0, 1e100]; labels carry ``+-sigma``.
     target_norm : float
-        ``||theta*||`` >= 0.
+        ``||theta*||``, in [0, 1e100].
     samples : int or inf
         Size n of the training set, 1..10^7, visited with replacement; ``inf`` (default): a fresh input every step.
     first_scale, second_scale : float
-        ``s_1, s_2`` >= 0 of the initial layers: ``||w_i||`` is about ``s_1`` and ``||a||`` about ``s_2``.
+        ``s_1, s_2``, in [0, 1e100], of the initial layers: ``||w_i||`` is about ``s_1`` and ``||a||`` about ``s_2``.
     loss_factor : float
-        ``c`` > 0 in the loss ``c (f - y)^2``.
+        ``c``, in (0, 1e100], in the loss ``c (f - y)^2``.
 
     Raises
     ------
@@ -114,13 +116,13 @@ class TwoLayerLinear:
                 raise ValueError(f"{name} is {value}; it must be an integer in 1..{top}{extra}")
             object.__setattr__(self, name, int(value))
         for name in ("step", "loss_factor"):
-            if not 0 < number(getattr(self, name), name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be finite and > 0")
+            if not 0 < number(getattr(self, name), name) <= LARGEST:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be in (0, {LARGEST:g}]")
         for name in ("noise", "target_norm", "first_scale", "second_scale"):
-            if not 0 <= number(getattr(self, name), name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be finite and >= 0")
-        if not 0 < self.effective_step < math.inf:
-            raise ValueError(f"2 loss_factor step is {self.effective_step}; it must be finite and > 0")
+            if not 0 <= number(getattr(self, name), name) <= LARGEST:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be in [0, {LARGEST:g}]")
+        if not self.effective_step > 0:
+            raise ValueError(f"2 loss_factor step is {self.effective_step}; it must be > 0")
 
     @property
     def effective_step(self) -> float:
@@ -130,7 +132,8 @@ class TwoLayerLinear:
     @property
     def drift(self) -> float:
         """``v = (h sigma)^2``, the rate per step of the slow clock."""
-        return (self.effective_step * self.noise) ** 2
+        jump = self.effective_step * self.noise
+        return jump * jump
 
     @property
     def target(self) -> np.ndarray:

@@ -94,6 +94,9 @@ class Descent:
         steps = _integer(self.steps, "steps", MAX_STEPS)
         if not isinstance(self.method, str) or self.method not in METHODS:
             raise ValueError(f"method is {shown(self.method)}; it must be one of {', '.join(METHODS)}")
+        for name in ("neurons", "catapult"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise ValueError(f"{name} is {shown(getattr(self, name))}; it must be True or False")
         values = {"steps": steps, "times": _times(self.times, steps), "noise": _levels(self.noise, steps),
                   "inputs": _inputs(self.inputs, model), "start": _start(self.start, model),
                   "neurons": bool(self.neurons), "catapult": bool(self.catapult)}
@@ -231,8 +234,8 @@ def periodic(steps, on, off, first=1.0):
         For lengths below 1 or a level that is not finite and >= 0.
     """
     steps, on, off = _integer(steps, "steps", MAX_STEPS), _integer(on, "on", MAX_STEPS), _integer(off, "off", MAX_STEPS)
-    if not 0 <= number(first, "first") < math.inf:
-        raise ValueError(f"first is {first}; it must be finite and >= 0")
+    if not 0 <= number(first, "first") <= theory.LARGEST:
+        raise ValueError(f"first is {first}; it must be in [0, {theory.LARGEST:g}]")
     return np.where(np.arange(steps) % (on + off) < on, float(first), 0.0)
 
 
@@ -295,8 +298,9 @@ def _start(start, model):
 
 def _finite(values, name):
     array = numbers(values, name)
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} hold {array[~np.isfinite(array)].flat[0]}; all must be finite")
+    outside = ~(np.abs(array) <= theory.LARGEST)
+    if outside.any():
+        raise ValueError(f"{name} hold {array[outside][0]}; all must be within +-{theory.LARGEST:g}")
     return array
 
 

@@ -135,6 +135,8 @@ def covariance(inputs, out):
             for lane in range(LANES):
                 if count == 0:
                     out[j, k, lane] = 1.0 if j == k else 0.0
+                elif copies == 1 and lane > 0:
+                    out[j, k, lane] = out[j, k, 0]
                 else:
                     rows = inputs[lane if copies > 1 else 0]
                     for i in range(count):
