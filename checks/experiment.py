@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 
 from .. import checks
+from ..theory.arguments import shown
 from .claim import Claim, Effort, Verdict, judge
 
 
@@ -86,10 +87,10 @@ def find(name: str) -> Experiment:
     if isinstance(name, str) and name in REGISTRY:
         return REGISTRY[name]
     topic = name.split(".")[0] if isinstance(name, str) else None
-    claims = checks.load(topic) if topic in checks.TOPICS else {}
-    if name in claims:
+    claims = checks.load(topic) if isinstance(name, str) and topic in checks.TOPICS else {}
+    if isinstance(name, str) and name in claims:
         return Experiment(name, _preparation(claims[name]))
-    raise ValueError(f"experiment is {name!r}; it must be one of {', '.join(sorted(REGISTRY))} or the id of a claim "
+    raise ValueError(f"experiment is {shown(name)}; it must be one of {', '.join(sorted(REGISTRY))} or the id of a claim "
                      "('theorycheck list' shows them)")
 
 

@@ -136,8 +136,8 @@ def estimate(experiment, *, replicas: int, seed: int, chunk: int | None = None, 
         If `device` is ``"gpu"`` and there is none.
     ValueError
         For an argument outside its range, or samples of the wrong shape.
-    OSError
-        If the store cannot be written or read.
+    StoreFailed
+        An OSError, if the store cannot be written or read.
 
     Warns
     -----

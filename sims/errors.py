@@ -28,5 +28,9 @@ class DivergenceWarning(UserWarning):
     """Replicas diverged and were left out of an estimate, which is therefore one of the survivors and biased."""
 
 
+class StoreFailed(OSError):
+    """The store cannot be made, read or written: a full disk, a folder that is read-only; says nothing of a claim."""
+
+
 class ClusterLost(Exception):
     """The Dask cluster went away during the work, or a task took several of its workers down; says nothing of a claim."""

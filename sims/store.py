@@ -24,6 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .errors import StoreFailed
+
 FORMAT = 1
 MAGIC = b"theorycheck finished replicas\n"
 STALE_SECONDS = 86400.0
@@ -121,7 +123,7 @@ class Store:
 
         Raises
         ------
-        OSError
+        StoreFailed
             In one line, if the disk is full or read-only; no file is left under the final name.
         """
         write(self.path(first, last), pack(self.identity, first, last, array, lost))
@@ -134,7 +136,7 @@ class Store:
 
         Raises
         ------
-        OSError
+        StoreFailed
             If the file is there and cannot be read.
         """
         path = self.path(first, last)
@@ -174,7 +176,7 @@ def open_store(root, name: str, parameters: dict, shape: tuple, seed: int) -> St
 
     Raises
     ------
-    OSError
+    StoreFailed
         In one line, if the directory cannot be made or written.
     """
     digest = identity(name, parameters, shape, seed)
@@ -231,7 +233,7 @@ def write(path: Path, content: bytes) -> None:
 
     Raises
     ------
-    OSError
+    StoreFailed
         In one line; the temporary file is removed.
     """
     path = Path(path)
@@ -277,4 +279,4 @@ def _sweep(directory):
 
 
 def _explain(error, action, path):
-    return OSError(error.errno, f"cannot {action} the store: {error.strerror or error}", str(path))
+    return StoreFailed(error.errno, f"cannot {action} the store: {error.strerror or error}", str(path))

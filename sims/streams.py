@@ -43,6 +43,7 @@ import math
 import numpy as np
 from numba import njit
 
+from ..theory.arguments import shown
 from .arithmetic import fma32
 
 MAX_SEED = 2**64
@@ -210,9 +211,11 @@ def key(seed, experiment):
     ValueError
         If the seed is not an integer in range or the experiment is not a non-empty string.
     """
+    if np.ndim(seed):
+        raise ValueError(f"seed is {shown(seed)}; it must be a single integer")
     seed = _integer(seed, "seed", MAX_SEED)
     if not isinstance(experiment, str) or not experiment:
-        raise ValueError(f"experiment is {experiment!r}; it must be a non-empty string")
+        raise ValueError(f"experiment is {shown(experiment)}; it must be a non-empty string")
     mask = MAX_SEED - 1
     x = (seed + 0x9E3779B97F4A7C15) & mask
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & mask
@@ -293,7 +296,7 @@ def _integer(value, name, limit):
     else:
         whole = np.issubdtype(array.dtype, np.integer)
     if not whole:
-        raise ValueError(f"{name} is {value!r}; it must be an integer in [0, 2^{limit.bit_length() - 1})")
+        raise ValueError(f"{name} is {shown(value)}; it must be an integer in [0, 2^{limit.bit_length() - 1})")
     for v in (array.min(), array.max()) if array.size else ():
         if not 0 <= v < limit:
             raise ValueError(f"{name} is {v}; it must be in [0, 2^{limit.bit_length() - 1})")
@@ -301,6 +304,9 @@ def _integer(value, name, limit):
 
 
 def _draw(transform, dtype, key, replica, step, count, first, purpose):
+    for name, value in (("key", key), ("purpose", purpose), ("first", first), ("count", count)):
+        if np.ndim(value):
+            raise ValueError(f"{name} is {shown(value)}; it must be a single integer")
     key = np.uint64(_integer(key, "key", MAX_SEED))
     replica = np.asarray(_integer(replica, "replica", MAX_REPLICA), dtype=np.uint64)
     step = np.asarray(_integer(step, "step", MAX_STEP), dtype=np.uint64)

@@ -39,11 +39,18 @@ class Tree:
             Their maximal nodes, as :func:`maximal_nodes` lists them.
         lost : dict of int to (int or None), optional
             Those of them that diverged, and when.
+
+        Raises
+        ------
+        ValueError
+            If an array contains NaN: nothing else gets into an average, so none gets there unseen.
         """
         for replica, step in (lost or {}).items():
             self.lost[replica] = step
             bisect.insort(self._ordered, replica)
         for (level, index), array in zip(maximal_nodes(first, last), arrays, strict=True):
+            if np.isnan(array).any():
+                raise ValueError(f"moments of replicas {first}..{last - 1} contain NaN; they must be numbers")
             while (level, index ^ 1) in self.nodes:
                 sibling = self.nodes.pop((level, index ^ 1))
                 left, right = (sibling, array) if index & 1 else (array, sibling)

@@ -12,8 +12,8 @@ def serve(owner: int | None) -> None:
     """Make this process a worker of `owner`, if it is a child of it; called with every task.
 
     A terminal's Ctrl-C reaches the whole process group, and only the owner may answer it, by stopping its workers.
-    After ``kill -9`` of the owner nobody else would tell them to stop.  A process that is no child of `owner` (the owner
-    itself, a worker on another machine) is left as it is.
+    After ``kill -9`` of the owner nobody else would tell them to stop.  A process that is no child of `owner` (the
+    owner itself, a worker on another machine) is left as it is.
 
     Parameters
     ----------

@@ -121,6 +121,8 @@ class TwoLayerLinear:
         for name in ("noise", "target_norm", "first_scale", "second_scale"):
             if not 0 <= number(getattr(self, name), name) <= LARGEST:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be in [0, {LARGEST:g}]")
+        for name in ("step", "loss_factor", "noise", "target_norm", "first_scale", "second_scale"):
+            object.__setattr__(self, name, float(getattr(self, name)))
         if not self.effective_step > 0:
             raise ValueError(f"2 loss_factor step is {self.effective_step}; it must be > 0")
 

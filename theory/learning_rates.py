@@ -218,9 +218,12 @@ def from_csv(lines, name="CSV", column="lr"):
 
 def read_columns(lines, column):
     """Read ``column`` and, if present, ``step`` from CSV lines; return ``(steps or None, values)``."""
-    if isinstance(lines, str | bytes) or not hasattr(lines, "__iter__"):
-        raise ValueError(f"lines is {shown(lines)}; it must be an open text file or a list of lines")
-    reader = csv.reader(lines)
+    try:
+        if isinstance(lines, str | bytes):   # the name of a file, say
+            raise TypeError
+        reader = csv.reader(iter(lines))
+    except TypeError:
+        raise ValueError(f"lines is {shown(lines)}; it must be an open text file or a list of lines") from None
     rows = _rows(reader)
     header = [title.strip().lstrip("\ufeff") for title in next(rows, [])]
     if column not in header:

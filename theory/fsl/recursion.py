@@ -33,8 +33,8 @@ import numpy as np
 from numba import njit
 from scipy.optimize import brentq
 
-from .. import batch_sizes
-from ..arguments import numbers
+from .. import batch_sizes, learning_rates
+from ..arguments import numbers, shown
 from .compression import compress_with_error
 from .problem import PowerLawRegression, Spectrum
 
@@ -115,7 +115,8 @@ def recorded_steps(steps, times=None, count=400):
     wanted = np.atleast_1d(numbers(times, "times"))
     whole = wanted.ndim == 1 and wanted.size > 0 and np.all(np.isfinite(wanted)) and np.all(wanted == np.floor(wanted))
     if not whole or np.any(np.diff(wanted) <= 0) or wanted[0] < 0 or wanted[-1] > steps:
-        raise ValueError(f"times are {np.array2string(np.asarray(times), threshold=6)}; "
+        listed = " ".join(np.array2string(np.asarray(times), threshold=6).split())
+        raise ValueError(f"times are {listed}; "
                          f"they must be whole and increase strictly within [0, {steps}]")
     return wanted.astype(np.int64)
 
@@ -152,6 +153,8 @@ def exact_risk(problem, schedule, batch_size=1, times=None, compressed=True):
     -----
     Time O(K n) for n nodes, memory O(n) beyond the schedule and what is recorded.
     """
+    if not isinstance(schedule, learning_rates.Schedule):
+        raise ValueError(f"schedule is {shown(schedule)}; it must be a Schedule (learning_rates.from_array makes one)")
     spectrum, error = resolve(problem, schedule.intrinsic_time[-1], compressed)
     steps = recorded_steps(schedule.steps, times)
     sizes = _sizes(batch_size, schedule.steps)
