@@ -160,8 +160,8 @@ def measure(width):
     return {name: (statistics.median(values), min(values), max(values)) for name, values in speeds.items()}
 
 
-def main() -> str:
-    """Measure, and return the section in Markdown."""
+def main():
+    """Measure, and return the section in Markdown and the ratios."""
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(allowed)})
     try:
@@ -184,8 +184,13 @@ def main() -> str:
     lines += ["", f"One-pass SGD, batch size 1, medians of {TURNS} interleaved turns (largest max/min of a row "
               f"{spread:.2f}). Peers are float32 throughout; ours draws float32 and keeps float64 states, and its "
               f"result does not depend on chunks, workers or order. {versions}."]
-    return "\n".join(lines)
+    ratios = []
+    for width in WIDTHS:
+        (own, *_), *peers = tables[width].values()
+        ratios += [(f"SGD, M = {width}, normals/s", name, f"{own / 1e6:.0f} M", f"{peer / 1e6:.0f} M", own / peer)
+                   for name, (peer, *_) in zip(list(tables[width])[1:], peers)]
+    return "\n".join(lines), ratios
 
 
 if __name__ == "__main__":
-    print(main())
+    print(main()[0])
