@@ -305,10 +305,12 @@ def _axes(grid, prefix=""):
             continue
         if not isinstance(values, list) or not values:
             raise ValueError(f"{prefix}{name} in the grid is {shown(values)}; it must be a list of one value or more")
-        told_apart = [json.dumps(float(each) if type(each) is int else each, sort_keys=True) for each in values]
-        for place, text in enumerate(told_apart):
-            if text in told_apart[:place]:
-                raise ValueError(f"{prefix}{name} has {shown(values[place])} twice; its values must differ")
+        seen = set()
+        for each in values:
+            text = json.dumps(float(each) if type(each) is int and abs(each) < 2**53 else each, sort_keys=True)
+            if text in seen:
+                raise ValueError(f"{prefix}{name} has {shown(each)} twice; its values must differ")
+            seen.add(text)
         yield f"{prefix}{name}", values
 
 
