@@ -43,6 +43,8 @@ class Device:
         Streaming multiprocessors.
     shared_bytes : int
         Shared memory that one block can have.
+    clock_hertz : float
+        Highest clock rate.
     out_of_memory : tuple of exception types
     """
 
@@ -51,6 +53,7 @@ class Device:
         properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
         self.name, self.processors = properties["name"].decode(), int(properties["multiProcessorCount"])
         self.shared_bytes = int(properties["sharedMemPerBlockOptin"])
+        self.clock_hertz = 1e3 * cupy.cuda.Device().attributes["ClockRate"]
         self.out_of_memory = (cupy.cuda.memory.OutOfMemoryError,)
 
     def free_bytes(self) -> int:
@@ -80,6 +83,10 @@ class Device:
         if shared > 32 * 1024:   # beyond 48 KiB with a kernel's own arrays, it has to be asked for
             function.max_dynamic_shared_size_bytes = shared
         function((grid,), (block,), arguments, shared_mem=shared)
+
+    def synchronize(self):
+        """Wait until everything launched is done."""
+        self._cupy.cuda.get_current_stream().synchronize()
 
     def release(self):
         """Give the memory pool's spare blocks back, so that a smaller request can be met."""

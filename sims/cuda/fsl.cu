@@ -1,7 +1,8 @@
 // Mini-batch SGD on power-law regression (the model, the state and the draws of sims/fsl/kernels.py), fused.
 //
 // `threads` threads, a power of two up to 512, share a replica and hold its state in registers: thread t has the
-// Philox blocks t BLOCKS, ..., t BLOCKS + BLOCKS - 1 of four neighbouring modes each.  A step draws the features,
+// Philox blocks t BLOCKS, ..., t BLOCKS + BLOCKS - 1 of four neighbouring modes each.  The eigenvalues, which replicas
+// have in common, are in shared memory (32 BLOCKS threads bytes, asked for at the launch).  A step draws the features,
 // sums the residual over the replica (shuffles, and shared memory between warps), and applies the update at once.
 //
 // The sum over a replica is a binary tree over the blocks in their order, first within a thread, then across threads,
@@ -71,19 +72,22 @@ __device__ __forceinline__ void descend(int law, u64 key, u64 first, long long c
                                         const double* start, double noise, double floor, const long long* recorded,
                                         long long records, double* out, long long* died)
 {
+    DYNAMIC_SHARED(shared_eigenvalues);
     __shared__ double partial[2][32];
     const int lane = threadIdx.x & (threads - 1);
     const long long row = (long long)blockIdx.x * (blockDim.x / threads) + threadIdx.x / threads;
     const u32 replica = (u32)(first + (u64)row);
     const bool leader = lane == 0 && row < count;
-    double p[4 * BLOCKS], eigenvalue[4 * BLOCKS], frozen[BATCHED ? 4 * BLOCKS : 1], sums[BLOCKS];
+    double p[4 * BLOCKS], frozen[BATCHED ? 4 * BLOCKS : 1], sums[BLOCKS];
     float z[4 * BLOCKS];
     LabelNoise label = {{0.0f, 0.0f, 0.0f, 0.0f}};
+    const double* eigenvalue = shared_eigenvalues + lane;
+    for (int i = threadIdx.x; i < 4 * BLOCKS * threads; i += blockDim.x)
+        shared_eigenvalues[(i % (4 * BLOCKS)) * threads + i / (4 * BLOCKS)] = eigenvalues[i];
 #pragma unroll
-    for (int i = 0; i < 4 * BLOCKS; ++i) {
+    for (int i = 0; i < 4 * BLOCKS; ++i)
         p[i] = start[4 * BLOCKS * lane + i];
-        eigenvalue[i] = eigenvalues[4 * BLOCKS * lane + i];
-    }
+    __syncthreads();
     u64 sample = 0;
     long long moment = 0, dead = -1;
     int turn = 0;
@@ -116,7 +120,7 @@ __device__ __forceinline__ void descend(int law, u64 key, u64 first, long long c
             const double step = scale * (total - noise * (double)epsilon), back = -step;
 #pragma unroll
             for (int i = 0; i < 4 * BLOCKS; ++i)
-                p[i] = __fma_rn(back * eigenvalue[i], (double)z[i], p[i]);
+                p[i] = __fma_rn(back * eigenvalue[i * threads], (double)z[i], p[i]);
             ++sample;
             if (!(fabs(step) <= LARGEST) && dead < 0)
                 dead = k + 1;
@@ -126,8 +130,8 @@ __device__ __forceinline__ void descend(int law, u64 key, u64 first, long long c
         died[row] = dead;
 }
 
-#define DESCENT(name, blocks, batched, largest_block)                                                                  \
-    extern "C" __global__ void __launch_bounds__(largest_block, 1)                                                     \
+#define DESCENT(name, blocks, batched, block, resident)                                                                \
+    extern "C" __global__ void __launch_bounds__(block, resident)                                                      \
         name(int law, u64 key, u64 first, long long count, int threads, const double* scales, const long long* sizes,  \
              long long steps, const double* eigenvalues, const double* start, double noise, double floor,              \
              const long long* recorded, long long records, double* out, long long* died)                               \
@@ -137,9 +141,9 @@ __device__ __forceinline__ void descend(int law, u64 key, u64 first, long long c
     }                                                                                                                  \
     EXPORT(name)
 
-DESCENT(descend_1, 1, false, 512)
-DESCENT(descend_2, 2, false, 512)
-DESCENT(descend_4, 4, false, 256)
-DESCENT(descend_1_batched, 1, true, 512)
-DESCENT(descend_2_batched, 2, true, 512)
-DESCENT(descend_4_batched, 4, true, 256)
+DESCENT(descend_1, 1, false, 512, 2)
+DESCENT(descend_2, 2, false, 512, 1)
+DESCENT(descend_4, 4, false, 256, 2)
+DESCENT(descend_1_batched, 1, true, 512, 1)
+DESCENT(descend_2_batched, 2, true, 512, 1)
+DESCENT(descend_4_batched, 4, true, 256, 1)

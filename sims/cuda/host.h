@@ -166,6 +166,7 @@ template <class T, class F> T bits_as(F from)
 inline int __float_as_int(float a) { return bits_as<int>(a); }
 inline unsigned __float_as_uint(float a) { return bits_as<unsigned>(a); }
 inline float __int_as_float(int a) { return bits_as<float>(a); }
+inline double __longlong_as_double(long long a) { return bits_as<double>(a); }
 inline float __uint_as_float(unsigned a) { return bits_as<float>(a); }
 
 #endif

@@ -1,8 +1,9 @@
 // Label-noise SGD on two-layer linear networks: model, draws and observables of sims/label_noise/kernels.py.
 //
-// reduced_D: the width-free recursion for dimensions up to D, one warp per replica.  Lane j holds row j of G in registers
-// (all of it, so that G x needs no transpose); the vectors of a step are in shared memory, and every lane forms the
-// scalars of the step for itself.  The order of operations is that of the CPU; with -fmad=false so are the bits.
+// reduced_D: the width-free recursion for dimensions up to D, one warp per replica.  Lane j holds row j of G in
+// registers (all of it, so that G x needs no transpose); the vectors of a step are in shared memory, and every lane
+// forms the scalars of the step for itself.  The order of operations is that of the CPU; with -fmad=false so are the
+// bits.
 //
 // direct: every weight, one block per replica, threads over neurons.  The state is in shared memory where it fits,
 // otherwise in global memory.  The sum over neurons is cut over threads, so paths agree with the CPU's to rounding.
@@ -236,7 +237,7 @@ __device__ __forceinline__ void reduced(const Model& model, long long steps, u64
         long long replicas, const long long *recorded, long long records, double *sigmas, double *out, long long *died
 
 #define REDUCED(name, largest)                                                                                         \
-    extern "C" __global__ void __launch_bounds__(32 * WARPS, 1) name(PARAMETERS)                                       \
+    extern "C" __global__ void __launch_bounds__(32 * WARPS, 3) name(PARAMETERS)                                       \
     {                                                                                                                  \
         const Model model = {key, step, target, factor, noise, inputs, start, scales, count, width, dimension};        \
         reduced<largest>(model, steps, first, replicas, recorded, records, sigmas, out, died);                         \

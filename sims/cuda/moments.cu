@@ -28,7 +28,7 @@ __device__ __forceinline__ Moments merged(const Moments& a, double na, const Mom
 
 __device__ __forceinline__ Moments leaf(double x, double count)
 {
-    const double infinity = 1e308 * 10.0;
+    const double infinity = __longlong_as_double(0x7FF0000000000000LL);
     if (count == 0.0)
         return {0.0, 0.0, 0.0, 0.0, infinity, -infinity};
     return {x, 0.0, 0.0, 0.0, x, x};

@@ -62,7 +62,8 @@ class Launcher:
                       np.uint64(streams.key(seed, self.name)), np.uint64(first), np.int64(count), np.int32(threads),
                       device.array(rates / sizes), device.array(sizes), np.int64(rates.size), device.array(modes[0]),
                       device.array(modes[1]), np.float64(np.sqrt(spectrum.label_variance)),
-                      np.float64(spectrum.approximation_error), device.array(times), np.int64(times.size), out, died)
+                      np.float64(spectrum.approximation_error), device.array(times), np.int64(times.size), out, died,
+                      shared=modes[0].nbytes)
         return out, died
 
 
