@@ -186,6 +186,8 @@ def installed(tmp_path_factory):
 def test_a_wheel_has_every_module_and_nothing_else(installed):
     found = {str(path.relative_to(installed / "theorycheck")) for path in (installed / "theorycheck").rglob("*.py")}
     assert found == {name(path) for path in SOURCES}
+    kernels = {path.name for path in (ROOT / "sims/cuda").iterdir() if path.suffix in (".cu", ".cuh", ".h")}
+    assert kernels and kernels <= {path.name for path in (installed / "theorycheck/sims/cuda").iterdir()}
     tops = {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")}
     assert tops == {"theorycheck", "bin"}   # no top-level sims or theory that could shadow somebody's own
 
