@@ -212,8 +212,16 @@ def test_widths_without_a_kernel_are_refused():
         with pytest.raises(ValueError, match=f"width is {modes}; on a GPU it must be in 1..4096"):
             shape_of(modes, 10, 1)
     assert descent(MOST_MODES + 1, steps=1).on_gpu() is None
-    assert descent(8, projection=np.eye(4, 8), steps=1).on_gpu() is None
     assert descent(MOST_MODES, steps=1).on_gpu() is not None
+    assert descent(8, projection=np.eye(4, 3061), steps=1).on_gpu() is None
+    assert descent(8, projection=np.eye(4, 3060), steps=1).on_gpu() is not None
+
+
+@pytest.mark.parametrize("width, count, sizes", [(1, 1, 1), (5, 9, SIZES), (4, 40, 1), (300, 310, SIZES[:4])])
+def test_random_projections_have_the_bits_of_the_cpu(device, width, count, sizes):
+    experiment = descent(width, sizes, projection=sgd.random_projection(width, count, 2), steps=4 if width > 9 else 10)
+    got = gpu.OnDevice(experiment, experiment.on_gpu(), device).sample(1, 2, 6)
+    assert same_bits(got, experiment.sample(1, 2, 6))
 
 
 # -- label-noise SGD ---------------------------------------------------------------------------------------------

@@ -142,11 +142,10 @@ def test_samples_beyond_the_engines_limit_count_as_diverged(pretend):
 
 
 def test_where_there_is_no_kernel_the_cpu_is_used_and_said_so(pretend):
-    arguments = {"replicas": 40, "seed": 1, "projection": sgd.random_projection(4, 8, 0)}
-    problem, schedule = fsl.PowerLawRegression(0.5, 2.0, width=4), lr.constant(5, 0.05)
+    problem, schedule = fsl.PowerLawRegression(0.5, 2.0, width=5000), lr.constant(5, 0.05)
     with pytest.warns(UserWarning, match="no GPU kernel for these parameters; the CPU is used"):
-        found = sgd.simulate(problem, schedule, device="gpu", **arguments)
-    assert found == sgd.simulate(problem, schedule, **arguments)
+        found = sgd.simulate(problem, schedule, replicas=40, seed=1, device="gpu", jobs=1)
+    assert found == sgd.simulate(problem, schedule, replicas=40, seed=1)
 
 
 # -- without a GPU -----------------------------------------------------------------------------------------------
@@ -205,6 +204,14 @@ def test_sgd_on_a_gpu_is_that_of_the_host(real, folder, width, sizes):
     found = [gpu.OnDevice(experiment, experiment.on_gpu(), device).sample(0, 7, 3)
              for device in (real, host.HostDevice(folder))]
     assert found[0].tobytes() == found[1].tobytes()
+
+
+@pytest.mark.gpu
+def test_random_projections_on_a_gpu_have_the_bits_of_the_cpu(real):
+    problem = fsl.PowerLawRegression(source=0.5, capacity=2.0, width=64, noise=0.7)
+    experiment = sgd.Descent(problem, lr.cosine(20, 0.1), 2, projection=sgd.random_projection(64, 1000, 0))
+    got = gpu.OnDevice(experiment, experiment.on_gpu(), real).sample(0, 7, 9)
+    assert got.tobytes() == experiment.sample(0, 7, 9).tobytes()
 
 
 @pytest.mark.gpu

@@ -1,7 +1,8 @@
 """CUDA C sources of the kernels, and what a compiler needs to know about them.
 
 ``streams.cuh`` has the random numbers, bit for bit those of :mod:`..streams`; ``streams.cu`` writes them to memory,
-``moments.cu`` reduces replicas along the tree of :mod:`..tree`, ``fsl.cu`` and ``label_noise.cu`` are the experiments.
+``moments.cu`` reduces replicas along the tree of :mod:`..tree`; ``fsl.cu``, ``projected.cu`` and ``label_noise.cu`` are
+the experiments.
 ``host.h`` lets a C++ compiler take the same sources where there is no GPU (:mod:`.host`).
 """
 
@@ -9,7 +10,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 """Where the sources are."""
-SOURCES = ("streams", "moments", "fsl", "label_noise")
+SOURCES = ("streams", "moments", "fsl", "projected", "label_noise")
 """Names of the ``.cu`` files."""
 OPTIONS = ("-std=c++17", "-fmad=false")
 """For NVRTC and nvcc: products and sums in float64 are rounded one by one; fused operations stand in the source."""

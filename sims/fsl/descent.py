@@ -32,7 +32,7 @@ from ...theory.fsl.random_features import projected_spectrum
 from ...theory.fsl.recursion import recorded_steps
 from .. import engine, streams
 from . import kernels, moments
-from .device import MOST_MODES, Launcher
+from .device import launcher
 
 EXPERIMENT = "fsl.sgd"
 """Name of the random stream."""
@@ -138,10 +138,8 @@ class Descent:
         return {"step": self.times.copy(), "intrinsic_time": self.schedule.intrinsic_time[self.times]}
 
     def on_gpu(self):
-        """How to run this on a GPU (see :mod:`theorycheck.sims.gpu`); None with a projection or beyond 4096 modes."""
-        if self.projection is not None or self._spectrum.eigenvalues.size > MOST_MODES:
-            return None
-        return Launcher(self, self._spectrum, EXPERIMENT)
+        """How to run this on a GPU (see :mod:`theorycheck.sims.gpu`); None beyond 4096 modes, or N + 3 M > 3072."""
+        return launcher(self, self._spectrum, EXPERIMENT)
 
     def sample(self, seed, first, count):
         """Excess risks of replicas ``first, ..., first + count - 1``.
