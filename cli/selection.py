@@ -2,7 +2,6 @@
 
 import difflib
 import fnmatch
-from importlib.util import find_spec
 
 import click
 
@@ -34,16 +33,9 @@ def device(name: str) -> str:
         If it is ``"gpu"`` and CuPy or a CUDA device is missing.
     """
     if name == "gpu":
-        if find_spec("cupy") is None:
-            raise ValueError("device is 'gpu' and CuPy is not installed (pip install 'theorycheck[gpu]'); use 'cpu'")
-        import cupy
+        from ..sims.gpu import require
 
-        try:
-            count = cupy.cuda.runtime.getDeviceCount()
-        except cupy.cuda.runtime.CUDARuntimeError as error:
-            raise ValueError(f"device is 'gpu' and CUDA finds none ({error}); use 'cpu'") from error
-        if count < 1:
-            raise ValueError("device is 'gpu' and CUDA finds none; use 'cpu'")
+        require()
     return name
 
 

@@ -137,7 +137,7 @@ def test_bad_input_gets_one_line_and_code_2(invented, capsys, arguments, parts):
 
 
 def test_gpu_without_cupy_gets_one_line(invented, capsys, monkeypatch):
-    monkeypatch.setattr(selection, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "cupy", None)
     assert "device is 'gpu' and CuPy is not installed" in refused(capsys, "check", "good", "--device", "gpu")
 
 

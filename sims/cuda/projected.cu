@@ -22,7 +22,7 @@ __device__ __forceinline__ double label_noise(u64 key, u32 replica, u64 sample)
 
 // Parameters as in run_projected, except: `scales` (K,) are rates over batch sizes; weighted (width, features) comes
 // also as its transpose; `floor` is added to the risk; out (count, T) and died (count,) are written throughout, for the
-// replicas `first`, ..., `first + count - 1`.  Shared memory, asked for at the launch: GROUP (features + 3 width) numbers.
+// replicas `first`, ..., `first + count - 1`.  Shared memory: GROUP (features + 3 width) numbers, given at the launch.
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
     descend_projected(u64 key, u64 first, long long count, const double* scales, const long long* sizes,
                       long long steps, const double* weighted, const double* transposed, const double* target,
