@@ -227,7 +227,8 @@ def read_columns(lines, column):
     rows = _rows(reader)
     header = [title.strip().lstrip("\ufeff") for title in next(rows, [])]
     if column not in header:
-        raise ValueError(f"column {column!r} is missing; the header has: {', '.join(header) or 'nothing'}")
+        found = " ".join(", ".join(header).split())
+        raise ValueError(f"column {shown(column)} is missing; the header has: {found or 'nothing'}")
     wanted = [header.index("step") if "step" in header else None, header.index(column)]
     table = []
     for row in rows:
