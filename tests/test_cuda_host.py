@@ -182,10 +182,11 @@ def test_paths_are_those_of_the_cpu_up_to_the_order_of_the_sums(device, width, f
     np.testing.assert_allclose(got, experiment.sample(0, 5, 3), rtol=1e-13)   # sums of up to 1024 terms, 10 steps
 
 
-def test_label_noise_goes_on_beyond_one_drawing_of_a_warp(device):
-    experiment = descent(8, steps=300, times=[100, 200, 300])
+@pytest.mark.parametrize("width", [8, 128])
+def test_label_noise_goes_on_beyond_one_drawing_of_a_warp(device, width):
+    experiment = descent(width, steps=300, times=[100, 200, 300])
     got = gpu.OnDevice(experiment, experiment.on_gpu(), device).sample(1, 0, 2)
-    np.testing.assert_allclose(got, experiment.sample(1, 0, 2), rtol=1e-12)
+    assert same_bits(got, tree_paths(experiment, 1, range(2)))
 
 
 @pytest.mark.parametrize("width, sizes", [(13, SIZES), (64, 1), (1000, 1)])
