@@ -162,7 +162,7 @@ class Infinite:
         return np.where(np.isin(replicas, (40, 70)), np.inf, replicas)[:, None]
 
 
-@claim("spread", topic="good", paper=fake_topic.GAUSS, where="Art. 20", stance="derived", statement="1e9 = 1e9")
+@claim("spread", topic="spread", paper=fake_topic.GAUSS, where="Art. 20", stance="derived", statement="1e9 = 1e9")
 def spread(effort):
     found = estimate(Logged(str(spread_marks)), replicas=64, seed=1, chunk=8, **effort.engine)
     return Evidence(True, found.mean.tolist(), 1e9, 1.0, "equal")
@@ -178,10 +178,10 @@ spread_marks = ""
 
 def test_claims_run_here_and_their_chunks_there(ready, tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "spread_marks", tmp_path)
-    (placed,) = runner.run([REGISTRY["good.spread"]], Effort(cluster=ready, store=tmp_path / "store"))
+    (placed,) = runner.run([REGISTRY["spread.spread"]], Effort(cluster=ready, store=tmp_path / "store"))
     there = {process for _, process in Logged(str(tmp_path)).marks("start")}
     monkeypatch.setattr(sys.modules[__name__], "spread_marks", "")
-    (plain,) = runner.run([REGISTRY["good.spread"]], Effort())
+    (plain,) = runner.run([REGISTRY["spread.spread"]], Effort())
     assert there and os.getpid() not in there
     assert placed.evidence.measured == plain.evidence.measured and placed.verdict == plain.verdict == "HOLDS"
     assert list((tmp_path / "store").rglob("*.moments"))
@@ -303,3 +303,13 @@ def test_without_distributed_one_line_says_what_to_install(monkeypatch):
     with pytest.raises(ValueError, match=r"distributed is not installed; pip install 'theorycheck\[cluster\]'"), \
             cluster.connected("tcp://127.0.0.1:1"):
         pass
+
+
+def test_a_lost_cluster_is_one_line_and_code_2(invented, capsys, monkeypatch):
+    def lose(claim, effort):
+        raise ClusterLost("the Dask cluster lost a task (cancelled)")
+
+    monkeypatch.setattr(runner, "judge", lose)   # no verdict: it says nothing of the claim
+    assert exit_code(["check", "good.two_is_two"]) == 2
+    printed = capsys.readouterr()
+    assert printed.err == "theorycheck: the Dask cluster lost a task (cancelled)\n" and "FAILS" not in printed.out
