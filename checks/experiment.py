@@ -90,8 +90,8 @@ def find(name: str) -> Experiment:
     claims = checks.load(topic) if isinstance(name, str) and topic in checks.TOPICS else {}
     if isinstance(name, str) and name in claims:
         return Experiment(name, _preparation(claims[name]))
-    raise ValueError(f"experiment is {shown(name)}; it must be one of {', '.join(sorted(REGISTRY))} or the id of a claim "
-                     "('theorycheck list' shows them)")
+    raise ValueError(f"experiment is {shown(name)}; it must be one of {', '.join(sorted(REGISTRY))} or the id of a "
+                     "claim ('theorycheck list' shows them)")
 
 
 def _preparation(claim: Claim):

@@ -33,4 +33,4 @@ class StoreFailed(OSError):
 
 
 class ClusterLost(Exception):
-    """The Dask cluster went away during the work, or a task took several of its workers down; says nothing of a claim."""
+    """The Dask cluster went away during the work, or a task took several workers down; says nothing of a claim."""

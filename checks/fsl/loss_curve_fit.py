@@ -329,7 +329,8 @@ def profile(fit, name, values):
     for value in values:
         held = fit.nonlinear.copy()
         held[position] = value
-        inner, cost = _descend(fit.law, fit.samples, _to_inner(fit.law, held), free=free, tolerance=1e-5, evaluations=25)
+        inner, cost = _descend(fit.law, fit.samples, _to_inner(fit.law, held), free=free, tolerance=1e-5,
+                               evaluations=25)
         costs.append(cost)
         nonlinear.append(_from_inner(fit.law, inner))
         linear.append(_project(fit.law, fit.samples, nonlinear[-1])[0])
