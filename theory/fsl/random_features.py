@@ -25,7 +25,7 @@ Li et al., arXiv 2509.19189: Sec. 2 (the model), Thm 4.6 and Lemma 4.7.
 import math
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy  # scipy.optimize is loaded when it is first used
 
 from .. import spectra
 from .problem import PowerLawRegression, Spectrum
@@ -110,7 +110,7 @@ def effective_ridge(capacity, width, count=math.inf):
         low -= 2.0
     while excess(high) > 0:
         high += 2.0
-    return math.exp(brentq(excess, low, high, xtol=1e-13, rtol=1e-15))
+    return math.exp(scipy.optimize.brentq(excess, low, high, xtol=1e-13, rtol=1e-15))
 
 
 def approximation_error_equivalent(problem, width, count=math.inf):

@@ -30,8 +30,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # scipy.optimize is loaded when it is first used
 from numba import njit
-from scipy.optimize import brentq
 
 from .. import batch_sizes, learning_rates
 from ..arguments import numbers, shown
@@ -316,8 +316,8 @@ def critical_rate(spectrum, batch_size=1):
     high = 2.0 * size / (top + curvature * size * top)
     if high <= low * (1.0 + 1e-15):
         return low
-    return brentq(lambda rate: _noise_ratio(spectrum, rate, size) - 1.0, low * (1.0 - 1e-12), high * (1.0 + 1e-12),
-                  xtol=1e-300, rtol=8.9e-16)
+    return scipy.optimize.brentq(lambda rate: _noise_ratio(spectrum, rate, size) - 1.0, low * (1.0 - 1e-12),
+                                 high * (1.0 + 1e-12), xtol=1e-300, rtol=8.9e-16)
 
 
 def stationary_risk(spectrum, rate, batch_size=1):
