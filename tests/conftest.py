@@ -2,13 +2,8 @@
 
 import fake_topic
 import pytest
-from hypothesis import settings
 
 from theorycheck import checks, figures
-
-# No test depends on time: the first example of a test may compile or import what it needs.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import scipy  # scipy.optimize is loaded when it is first used
+from scipy.optimize import brentq, minimize, minimize_scalar
 from scipy.special import softmax
 
 from .. import learning_rates
@@ -134,7 +134,7 @@ def optimal_schedule(problem, data, peak):
         boundary = last_free
     else:
         low = last_free if last_free > 0 else 1e-12 * x[0]
-        boundary = scipy.optimize.brentq(lambda y: table.stretched(y) - allowed, low, x[~free][0], rtol=1e-14)
+        boundary = brentq(lambda y: table.stretched(y) - allowed, low, x[~free][0], rtol=1e-14)
 
     def uncapped(horizon):
         """Objective when the cap never binds; ``horizon`` <= boundary."""
@@ -159,8 +159,8 @@ def optimal_schedule(problem, data, peak):
         best = int(values.argmin())
         below = points[best - 1] if best else 1e-6 * points[0]
         bracket = np.log([below, points[min(best + 1, points.size - 1)]])
-        found = scipy.optimize.minimize_scalar(lambda u, f=objective: f(math.exp(u)), bounds=bracket, method="bounded",
-                                               options={"xatol": 1e-10})
+        found = minimize_scalar(lambda u, f=objective: f(math.exp(u)), bounds=bracket, method="bounded",
+                                options={"xatol": 1e-10})
         point, value = min(((math.exp(found.x), found.fun), (points[best], values[best])), key=lambda pair: pair[1])
         candidates.append((value, binds, point))
     _, binds, point = min(candidates)
@@ -219,9 +219,8 @@ def schedule_by_descent(problem, data, peak, cells=200):
 
     start = np.zeros(cells + 1)
     start[1:] = np.log(np.diff(fractions))
-    options = {"maxiter": 20_000, "maxfun": 40_000, "ftol": 1e-15, "gtol": 1e-9, "maxcor": 30}
-    found = min((scipy.optimize.minimize(objective, np.concatenate([[first], start[1:]]), jac=True, method="L-BFGS-B",
-                                         options=options)
+    found = min((minimize(objective, np.concatenate([[first], start[1:]]), jac=True, method="L-BFGS-B",
+                          options={"maxiter": 20_000, "maxfun": 40_000, "ftol": 1e-15, "gtol": 1e-9, "maxcor": 30})
                  for first in (-1.0, 1.0)), key=lambda result: result.fun)
     _, edges, widths, _, _, spent = unpack(found.x)
     middle = np.sqrt(np.maximum(edges[:-1], 1e-3 * edges[1]) * edges[1:])
@@ -257,8 +256,7 @@ def compute_optimal(problem, compute, peak):
             tried[width] = optimal_schedule(model, compute / width, peak)
         return tried[width].risk
 
-    scipy.optimize.minimize_scalar(risk, bounds=(0.0, 0.6 * math.log(compute)), method="bounded",
-                                   options={"xatol": 0.02})
+    minimize_scalar(risk, bounds=(0.0, 0.6 * math.log(compute)), method="bounded", options={"xatol": 0.02})
     width = min(tried, key=lambda m: tried[m].risk)
     return width, tried[width]
 
