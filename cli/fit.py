@@ -20,21 +20,23 @@ class _ManyAfterPredict(click.Command):
 
     def parse_args(self, context, arguments):
         """Repeat ``--predict`` before every file that follows it."""
-        expanded, predicting = [], False
-        for place, argument in enumerate(arguments):
+        expanded, predicting, files = [], False, 1
+        for place, argument in enumerate([*arguments, "--"]):
+            named = argument.startswith("--predict=")
+            if argument.startswith("-") and predicting and not files:
+                raise click.UsageError("no file follows --predict; it needs one or more")
             if argument == "--":
                 expanded.extend(arguments[place:])
                 break
-            if argument == "--predict" or argument.startswith("--predict="):
-                predicting = True
-                expanded.extend(["--predict", argument[len("--predict="):]] if "=" in argument else [])
+            if argument == "--predict" or named:
+                predicting, files = True, int(named)
+                expanded.extend(["--predict", argument[len("--predict="):]] if named else [])
             elif argument.startswith("-"):
                 predicting = False
                 expanded.append(argument)
             else:
                 expanded.extend(["--predict", argument] if predicting else [argument])
-        if arguments and arguments[-1] == "--predict":
-            expanded.append("--predict")   # nothing follows it: let click say so
+                files += 1
         return super().parse_args(context, expanded)
 
 
@@ -157,9 +159,12 @@ def _read(runs, others):
 
 
 def _refuse_folder(out):
-    path = Path(out)
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"--out {out}: exists and is not a folder")
+    path = Path(out).absolute()
+    there = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not there.is_dir():
+        raise ValueError(f"--out {out}: {there} is not a folder")
+    if not os.access(there, os.W_OK):
+        raise ValueError(f"--out {out}: {there} cannot be written to")
 
 
 def record(result) -> dict:

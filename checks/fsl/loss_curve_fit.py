@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.optimize import least_squares, nnls
-from scipy.stats import qmc
+from scipy.stats import norm, qmc
 
 from ...theory.fsl import loss_curve_laws as laws
 
@@ -80,15 +80,18 @@ class Sample:
     losses : ndarray, shape (N,)
     steps : float
         Last step of the run.
-    level : float
-        Noise level when the warm-up ends, relative to the reference.
+    levels : tuple of float
+        Noise level when the warm-up ends, the lowest and the highest after it, relative to the reference.
+    scatter : float
+        Relative scatter of logged rows about their averages, where rows were averaged.
     """
 
     name: str
     annealing: laws.Annealing
     losses: np.ndarray
     steps: float
-    level: float
+    levels: tuple
+    scatter: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +263,8 @@ def predict(fit, curve):
 def bands(fit, bootstrap, curve, level=0.9):
     """Lower and upper limits of a new measured loss at each row, shapes (N,); NaN where nothing is predicted.
 
-    The percentiles of the bootstrapped curves and of the training residuals, joined in quadrature.
+    The percentiles of the bootstrapped curves and of the training residuals, joined in quadrature; where logged rows
+    were averaged for the fit, their scatter (taken as normal) is added.
     """
     annealing, valid = annealing_of(fit, curve)
     times = annealing.times[valid]
@@ -271,10 +275,13 @@ def bands(fit, bootstrap, curve, level=0.9):
     base = fit.law(coarse, fit.nonlinear, fit.linear)
     draws = np.array([fit.law(coarse, n, c) for n, c in zip(bootstrap.nonlinear, bootstrap.linear)]) - base
     noise = np.concatenate(fit.residuals)
+    scatter = np.sqrt(np.mean([sample.scatter**2 for sample in fit.samples]))
     limits = []
     for quantile, sign in (((1 - level) / 2, -1), ((1 + level) / 2, 1)):
         parameter = np.maximum(sign * np.quantile(draws, quantile, axis=0), 0.0)
-        residual = max(sign * float(np.quantile(noise, quantile)), 0.0) * base
+        # residuals are predicted over measured; a measured point lies the other way
+        residual = np.hypot(max(-sign * float(np.quantile(noise, 1 - quantile)), 0.0),
+                            abs(norm.ppf(quantile)) * scatter) * base
         width = np.interp(times, times[keep], np.hypot(parameter, residual))
         full = np.full(annealing.times.size, np.nan)
         full[valid] = centre + sign * width
@@ -329,7 +336,7 @@ def profile(fit, name, values):
     for value in values:
         held = fit.nonlinear.copy()
         held[position] = value
-        inner, cost = _descend(fit.law, fit.samples, _to_inner(fit.law, held), free=free, tolerance=1e-5, evaluations=25)
+        inner, cost = _descend(fit.law, fit.samples, _to_inner(fit.law, held), free, tolerance=1e-5, evaluations=25)
         costs.append(cost)
         nonlinear.append(_from_inner(fit.law, inner))
         linear.append(_project(fit.law, fit.samples, nonlinear[-1])[0])
@@ -437,21 +444,29 @@ def _annealing(curve, units, batched):
 def _sample(curve, units, rows):
     annealing, valid = _annealing(curve, units, curve.batch_sizes is not None)
     times, losses = annealing.times[valid], curve.losses[valid]
+    return _thinned(Sample(curve.name, annealing.at(times), losses, float(curve.steps[-1]),
+                           noise_levels(curve, units)), rows)
+
+
+def noise_levels(curve, units):
+    """Noise level (rate / batch size) of a run when its warm-up ends, its lowest and its highest after that."""
     row = laws.first_row(curve.steps, curve.rates, units.warmup)
-    batch = 1.0 if curve.batch_sizes is None else units.batch / curve.batch_sizes[row]
-    level = float(curve.rates[row] / units.rate * batch)
-    return _thinned(Sample(curve.name, annealing.at(times), losses, float(curve.steps[-1]), level), rows)
+    batch = 1.0 if curve.batch_sizes is None else curve.batch_sizes[row:] / units.batch
+    levels = curve.rates[row:] / units.rate / batch
+    return float(levels[0]), float(levels.min()), float(levels.max())
 
 
 def _thinned(sample, rows):
     """The sample averaged over equal numbers of rows, with its changes merged, if it has more than `rows`."""
-    times, losses = sample.annealing.times, sample.losses
+    times, losses, scatter = sample.annealing.times, sample.losses, sample.scatter
     if times.size > rows:
         edges = np.linspace(0, times.size, rows + 1).astype(int)[:-1]
         counts = np.diff(np.append(edges, times.size))
         times = np.add.reduceat(times, edges) / counts
         losses = np.add.reduceat(losses, edges) / counts
-    return replace(sample, annealing=sample.annealing.at(times).merged(2 * rows), losses=losses)
+        smooth = np.interp(sample.annealing.times, times, losses)
+        scatter = float(np.sqrt(np.mean((sample.losses / smooth - 1) ** 2)))
+    return replace(sample, annealing=sample.annealing.at(times).merged(2 * rows), losses=losses, scatter=scatter)
 
 
 def _promising(rule, samples, count, seed):

@@ -120,18 +120,13 @@ def extrapolation(fit, curve):
         flags.append(Flag("extrapolation", False,
                           f"{curve.name}: runs to {annealing.times[-1] / longest:.2g} times the longest intrinsic time "
                           "of the training runs; its bands leave out that the law itself may drift there"))
-    low, high = _level_range([sample.annealing for sample in fit.samples])
-    reached, risen = _level_range([annealing])
+    low, high = min(s.levels[1] for s in fit.samples), max(s.levels[2] for s in fit.samples)
+    _, reached, risen = fits.noise_levels(curve, fit.units)
     if reached < low / 1.05 or risen > 1.05 * high:
         flags.append(Flag("extrapolation", False,
                           f"{curve.name}: its noise level (rate/batch) spans {reached:.3g} to {risen:.3g} of the "
                           f"reference, the training runs only {low:.3g} to {high:.3g}"))
     return tuple(flags)
-
-
-def _level_range(annealings):
-    levels = np.concatenate([[1.0], *(a.levels for a in annealings)])
-    return float(levels.min()), float(levels.max())
 
 
 def _confidence_set(fit, bootstrap):
@@ -204,7 +199,7 @@ def _parameter_flags(fit, ranges):
 
 
 def _peak_flags(fit):
-    if fit.law.name == "blind" or all(abs(sample.level - 1) < 1e-3 for sample in fit.samples):
+    if fit.law.name == "blind" or all(abs(sample.levels[0] - 1) < 1e-3 for sample in fit.samples):
         return []
     return [Flag("peak", False, "the training runs start from different noise levels (rate/batch); the difference to "
                                 "the first run is taken as a change at the end of the warm-up")]

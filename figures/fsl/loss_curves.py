@@ -1,6 +1,6 @@
 """Loss curves of training runs: measured points, the fitted law, and what it predicts for schedules it has not seen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,10 @@ from ..figure import Drawing, figure
 
 MARKED = 30
 """Measured points shown along the longest run of a panel; the law is drawn at every row."""
+
+
+DRAWN = 2000
+"""Most points of a drawn line; the table holds every row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +64,8 @@ def draw_runs(runs, law="fitted law", level=0.9, points="measured") -> Drawing:
     fitted, predicted = [r for r in runs if r.fitted], [r for r in runs if not r.fitted]
     columns = 2 if predicted else 1
     legend = f"markers {points}, lines law, bands {100 * level:.0f}%"
+    table = _table([*fitted, *predicted])
+    fitted, predicted = [_drawn(run) for run in fitted], [_drawn(run) for run in predicted]
     plate, axes = style.new(2, columns, width=5.2 * columns, height=5.6, squeeze=False, sharex="col",
                              height_ratios=(2.2, 1))
     _losses(axes[0, 0], fitted, f"fitted ({law})", legend)
@@ -74,7 +80,14 @@ def draw_runs(runs, law="fitted law", level=0.9, points="measured") -> Drawing:
         high = max(a.get_ylim()[1] for a in axes[0])
         for axis in axes[0]:
             axis.set_ylim(low, high)
-    return Drawing(plate, _table([*fitted, *predicted]))
+    return Drawing(plate, table)
+
+
+def _drawn(run):
+    """The run with few enough rows to draw."""
+    keep = np.unique(np.linspace(0, run.steps.size - 1, DRAWN).astype(int))
+    kept = {name: values[keep] for name, values in vars(run).items() if isinstance(values, np.ndarray)}
+    return replace(run, **kept)
 
 
 def _losses(axes, runs, title, legend):
