@@ -105,7 +105,7 @@ def _(effort):
 
 
 @claim("optimal_schedule_wins", topic="fsl", paper=FSL, where="Sec. 5", stance="derived",
-       statement="no tuned parametric schedule of equal data and cap beats the optimal one, in the law and in exact SGD")
+       statement="no tuned parametric schedule of equal data and cap beats the optimal one, by law or exact SGD")
 def optimal_schedule_wins(effort):
     """Constant, cosine, linear, exponential, WSD, power, cyclic, 8-1-1, each with its own best peak rate and phase."""
     by_law, by_sgd = _contest(effort, lambda problem, steps: optimal_schedule(problem, steps, CAP).schedule(steps))
