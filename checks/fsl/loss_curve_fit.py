@@ -1,10 +1,9 @@
 r"""Estimating the laws of :mod:`theorycheck.theory.fsl.loss_curve_laws` from measured loss curves.
 
-Objective: the sum of squared relative residuals :math:`(\hat L/L-1)^2`.  It was chosen on training runs only:
-plain, run-averaged, Huber (delta 1e-3) and run-averaged Huber residuals were compared on the runs of two
-language models by leaving out one of three training runs and by leaving out the last part of each.  No variant
-beat the plain one by two standard errors of the paired differences (the best, run-averaged, by 1.5), so the
-simplest is used; it is also a likelihood, which the flags need.
+Objective: the sum of squared relative residuals :math:`(\hat L/L-1)^2`.  Cross-validation within the training runs
+of two language models (leaving out one run of three, or the last part of each) does not separate it from
+run-averaged, Huber (delta 1e-3) and run-averaged Huber residuals: no variant beats it by two standard errors of
+the paired differences, the nearest by 1.5.  So the simplest is used; it is also a likelihood, which the flags need.
 
 Method: variable projection.  For given nonlinear parameters (at most four) the coefficients follow by
 nonnegative least squares; the nonlinear ones by bounded trust-region least squares on the projected
@@ -27,6 +26,7 @@ from scipy.optimize import least_squares, nnls
 from scipy.stats import norm, qmc
 
 from ...theory.fsl import loss_curve_laws as laws
+from . import loss_curve_samples as sampling
 
 FIT_ROWS = (100, 200, 800)
 """Rows of a run the optimiser sees at least, at most, and in all runs together; longer logs are averaged over
@@ -43,55 +43,6 @@ KEEP_OPTIONAL = 10.83
 
 ROUNDING = 1e-7
 """Relative residuals below this are the optimiser's tolerance, not evidence."""
-
-SKIPPED_FRACTION = 0.01
-"""Rows before this fraction of the shortest training run's intrinsic time are neither fitted nor predicted."""
-
-
-@dataclass(frozen=True)
-class Units:
-    """What the times and noise levels of a fit are measured in.
-
-    Parameters
-    ----------
-    rate, batch : float
-        Learning rate and batch size of the first training run when its warm-up ends.
-    start : float
-        Earliest intrinsic time (in those units) the law is used at.
-    warmup : float or None
-        Declared steps of warm-up; ``None`` where each record speaks for itself.
-    """
-
-    rate: float
-    batch: float
-    start: float
-    warmup: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """One training run as the optimiser sees it.
-
-    Parameters
-    ----------
-    name : str
-    annealing : Annealing
-        At the rows that are fitted.
-    losses : ndarray, shape (N,)
-    steps : float
-        Last step of the run.
-    levels : tuple of float
-        Noise level when the warm-up ends, the lowest and the highest after it, relative to the reference.
-    scatter : float
-        Relative scatter of logged rows about their averages, where rows were averaged.
-    """
-
-    name: str
-    annealing: laws.Annealing
-    losses: np.ndarray
-    steps: float
-    levels: tuple
-    scatter: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +70,7 @@ class Fit:
     law: laws.Law
     nonlinear: np.ndarray
     linear: np.ndarray
-    units: Units
+    units: sampling.Units
     cost: float
     residuals: tuple
     starts: np.ndarray
@@ -206,10 +157,10 @@ def fit(curves, law="fsl", *, warmup=None, starts=6, seed=0):
     curves = list(curves)
     if starts != int(starts) or starts < 1:
         raise ValueError(f"starts is {starts}; it must be an integer >= 1")
-    units = _units(curves, warmup)
+    units = sampling.units_of(curves, warmup)
     least, most, together = FIT_ROWS
     rows = int(np.clip(together // len(curves), least, most))
-    samples = tuple(_sample(curve, units, rows) for curve in curves)
+    samples = tuple(sampling.sample_of(curve, units, rows) for curve in curves)
     rows = sum(s.losses.size for s in samples)
     if rows < 2 * (len(rule.nonlinear) + len(rule.linear)):
         raise ValueError(f"{rows} rows after the warm-up in all; the {law} law needs at least "
@@ -246,7 +197,7 @@ def annealing_of(fit, curve):
         If the curve states batch sizes and the training runs did not, or the other way round, or if fewer than two
         of its rows lie after the warm-up and after ``fit.units.start``.
     """
-    return _annealing(curve, fit.units, fit.batched)
+    return sampling.annealing_in(curve, fit.units, fit.batched)
 
 
 def predict(fit, curve):
@@ -398,77 +349,6 @@ def _blocks(residuals, length, rng):
     return residuals[(starts[:, None] + np.arange(length)).ravel()[:size]]
 
 
-def _units(curves, warmup):
-    if not curves:
-        raise ValueError("no training run given; at least one is needed")
-    if warmup is not None and not (np.isfinite(warmup) and warmup >= 0):
-        raise ValueError(f"warmup is {warmup}; it must be a finite number of steps >= 0")
-    for curve in curves:
-        if curve.losses is None:
-            raise ValueError(f"{curve.name}: column 'loss' is missing; a training run needs it")
-        if (curve.batch_sizes is None) != (curves[0].batch_sizes is None):
-            raise ValueError(f"{curve.name}: batch sizes must be given for all training runs or for none")
-    first = curves[0]
-    row = laws.first_row(first.steps, first.rates, warmup)
-    if row >= first.steps.size:
-        raise ValueError(f"{first.name}: warm-up of {warmup:g} steps covers all {first.steps.size} rows")
-    rate = float(first.rates[row])
-    batch = 1.0 if first.batch_sizes is None else float(first.batch_sizes[row])
-    if not rate > 0:
-        raise ValueError(f"{first.name}: lr is 0 at step {first.steps[row]:g}, where the warm-up ends; it must be > 0")
-    ends = [laws.intrinsic_times(c.steps, c.rates, warmup)[-1] for c in curves]
-    start = SKIPPED_FRACTION * min(ends) / (rate * laws.STEPS_PER_UNIT)
-    return Units(rate, batch, start, warmup)
-
-
-def _annealing(curve, units, batched):
-    """What the law sees of a curve, and the mask of rows it may be used at."""
-    if (curve.batch_sizes is not None) != batched:
-        raise ValueError(f"{curve.name}: batch sizes must be given for both the training and the predicted runs, "
-                         "or for neither")
-    row = laws.first_row(curve.steps, curve.rates, units.warmup)
-    if curve.steps.size - row < 2:
-        raise ValueError(f"{curve.name}: {max(curve.steps.size - row, 0)} row(s) after the warm-up; "
-                         "at least 2 are needed")
-    full = laws.annealing(curve.steps, curve.rates, curve.batch_sizes, warmup=units.warmup,
-                          reference_rate=units.rate, reference_batch=units.batch)
-    valid = (np.arange(full.times.size) >= row) & (full.times >= units.start)
-    if valid.sum() < 2:
-        raise ValueError(f"{curve.name}: ends at intrinsic time {full.times[-1]:.3g}, before the fitted range "
-                         f"starts at {units.start:.3g}")
-    # a change before the law's range acts with the source of its start
-    changes = np.maximum(full.change_times, units.start)
-    return laws.Annealing(full.times, changes, full.drops, full.levels), valid
-
-
-def _sample(curve, units, rows):
-    annealing, valid = _annealing(curve, units, curve.batch_sizes is not None)
-    times, losses = annealing.times[valid], curve.losses[valid]
-    return _thinned(Sample(curve.name, annealing.at(times), losses, float(curve.steps[-1]),
-                           noise_levels(curve, units)), rows)
-
-
-def noise_levels(curve, units):
-    """Noise level (rate / batch size) of a run when its warm-up ends, its lowest and its highest after that."""
-    row = laws.first_row(curve.steps, curve.rates, units.warmup)
-    batch = 1.0 if curve.batch_sizes is None else curve.batch_sizes[row:] / units.batch
-    levels = curve.rates[row:] / units.rate / batch
-    return float(levels[0]), float(levels.min()), float(levels.max())
-
-
-def _thinned(sample, rows):
-    """The sample averaged over equal numbers of rows, with its changes merged, if it has more than `rows`."""
-    times, losses, scatter = sample.annealing.times, sample.losses, sample.scatter
-    if times.size > rows:
-        edges = np.linspace(0, times.size, rows + 1).astype(int)[:-1]
-        counts = np.diff(np.append(edges, times.size))
-        times = np.add.reduceat(times, edges) / counts
-        losses = np.add.reduceat(losses, edges) / counts
-        smooth = np.interp(sample.annealing.times, times, losses)
-        scatter = float(np.sqrt(np.mean((sample.losses / smooth - 1) ** 2)))
-    return replace(sample, annealing=sample.annealing.at(times).merged(2 * rows), losses=losses, scatter=scatter)
-
-
 def _promising(rule, samples, count, seed):
     """The best screened points, in the unit cube, each at least a tenth of its side from a better one."""
     low, high = _box(rule)
@@ -515,7 +395,7 @@ def _descend(rule, samples, inner, free=None, tolerance=1e-8, evaluations=60):
 def _search(rule, samples, units, batched, starts, seed):
     """Descend from the promising points on coarse rows, polish the two best ends on all rows."""
     low, high = _box(rule)
-    coarse = tuple(_thinned(sample, COARSE_ROWS) for sample in samples)
+    coarse = tuple(sampling.thinned(sample, COARSE_ROWS) for sample in samples)
     ends = [_descend(rule, coarse, low + point * (high - low)) for point in _promising(rule, coarse, starts, seed)]
     ends.sort(key=lambda end: end[1])
     inner = min((_descend(rule, samples, end[0], tolerance=1e-10) for end in ends[:2]), key=lambda end: end[1])[0]

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...theory.fsl import loss_curve_laws as laws
 from . import loss_curve_fit as fits
+from .loss_curve_samples import noise_levels
 
 LIKELIHOOD_RATIO = 3.841
 """95% quantile of chi-square with one degree of freedom."""
@@ -121,7 +122,7 @@ def extrapolation(fit, curve):
                           f"{curve.name}: runs to {annealing.times[-1] / longest:.2g} times the longest intrinsic time "
                           "of the training runs; its bands leave out that the law itself may drift there"))
     low, high = min(s.levels[1] for s in fit.samples), max(s.levels[2] for s in fit.samples)
-    _, reached, risen = fits.noise_levels(curve, fit.units)
+    _, reached, risen = noise_levels(curve, fit.units)
     if reached < low / 1.05 or risen > 1.05 * high:
         flags.append(Flag("extrapolation", False,
                           f"{curve.name}: its noise level (rate/batch) spans {reached:.3g} to {risen:.3g} of the "
