@@ -15,8 +15,8 @@ WIDTH, STEPS, PEAK, SEED = 1000, 10_000, 0.1, 20_250_919
 
 
 @figure("trajectories", topic="fsl", title="Loss trajectories: theory against SGD",
-        caption="Markers and bands: mean excess risk of SGD (200 runs, 1000 at full effort), +- 2 standard errors (s = 0.5, beta = 4, batch "
-                "1; width, sigma = 1 and peak rate 0.1 are our choice, the paper prints none). Solid: exact recursion. "
+        caption="Markers and bands: mean excess risk of SGD (200 runs, 1000 at full effort), +- 2 standard errors "
+                "(s = 0.5, beta = 4, batch 1; width, sigma = 1 and peak rate 0.1 are our choice, the paper prints none). Solid: exact recursion. "
                 "Dashed: the functional scaling law, its three coefficients fitted to the measured 8-1-1 runs only.",
         claims=("fsl.trajectory_ratio", "fsl.trajectory_transfer", "fsl.trajectory_measured"))
 def trajectories(effort):
@@ -46,8 +46,8 @@ def trajectories(effort):
     axes[0, 0].set_ylabel("excess risk")
     axes[1, 0].set_ylabel("rate")
     axes[0, 0].legend(loc="upper right")
-    fig.suptitle(f"SGD on power-law regression, M = {WIDTH}, K = {STEPS}: {count} runs, exact theory and functional law "
-                 f"(coefficients {coefficients[0]:.2f}, {coefficients[1]:.2f}, {coefficients[2]:.3f} from 8-1-1)",
+    fig.suptitle(f"SGD on power-law regression, M = {WIDTH}, K = {STEPS}: {count} runs, exact theory and functional "
+                 f"law (coefficients {coefficients[0]:.2f}, {coefficients[1]:.2f}, {coefficients[2]:.3f} from 8-1-1)",
                  fontsize=10.5)
     return Drawing(fig, {name: np.concatenate(values) for name, values in table.items()})
 
