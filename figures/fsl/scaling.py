@@ -92,8 +92,8 @@ def _joined(table):
 
 @figure("local_slopes", topic="fsl", title="Local slopes of the optimal loss",
         caption="Slope of log E against log D (above, data-optimal) and against log C (below, compute-optimal, "
-                "C = MD) at the numerically best peak rate and width (markers, from the closed forms), and the slopes of Table 1 "
-                "with the logarithm differentiated in (lines); grey: the powers alone. WSD with a fixed decay fraction "
+                "C = MD) at the numerically best peak rate and width (markers, from the closed forms), and the slopes "
+                "of Table 1 with the logarithm differentiated in (lines); grey: the powers alone. WSD with a fixed decay fraction "
                 "comes to its slope late.",
         claims=("fsl.data_constant", "fsl.data_exponential_hard", "fsl.data_wsd_hard", "fsl.data_exponential_easy",
                 "fsl.data_wsd_easy", "fsl.compute_constant", "fsl.compute_exponential_hard", "fsl.compute_wsd_hard",
@@ -115,7 +115,7 @@ def local_slopes(effort):
                 style.guide(panel, middle[[0, -1]], np.full(2, rate.power))
                 panel.plot(middle, rate.slope(middle), **style.theory(index), label=f"{NAMES[name]}: Table 1")
                 panel.plot(middle, slope, **style.measurement(index), label=f"{NAMES[name]}: measured")
-                labels = [np.full(middle.size, text) for text in (budget[0], label, name)]
+                labels = [np.full(middle.size, text) for text in (budget.split()[0], label, name)]
                 for column, values in zip(table, (*labels, middle, slope, rate.slope(middle),
                                                   np.full(middle.size, rate.power))):
                     table[column].append(values)

@@ -16,8 +16,9 @@ WIDTH, STEPS, PEAK, SEED = 1000, 10_000, 0.1, 20_250_919
 
 @figure("trajectories", topic="fsl", title="Loss trajectories: theory against SGD",
         caption="Markers and bands: mean excess risk of SGD (200 runs, 1000 at full effort), +- 2 standard errors "
-                "(s = 0.5, beta = 4, batch 1; width, sigma = 1 and peak rate 0.1 are our choice, the paper prints none). Solid: exact recursion. "
-                "Dashed: the functional scaling law, its three coefficients fitted to the measured 8-1-1 runs only.",
+                "(s = 0.5, beta = 4, batch 1; width, sigma = 1 and peak rate 0.1 are our choice, the paper prints "
+                "none). Solid: exact recursion. Dashed: the functional scaling law, its three coefficients fitted to "
+                "the measured 8-1-1 runs only.",
         claims=("fsl.trajectory_ratio", "fsl.trajectory_transfer", "fsl.trajectory_measured"))
 def trajectories(effort):
     """One panel per schedule, with the learning rate below it."""
