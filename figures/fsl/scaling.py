@@ -93,8 +93,8 @@ def _joined(table):
 @figure("local_slopes", topic="fsl", title="Local slopes of the optimal loss",
         caption="Slope of log E against log D (above, data-optimal) and against log C (below, compute-optimal, "
                 "C = MD) at the numerically best peak rate and width (markers, from the closed forms), and the slopes "
-                "of Table 1 with the logarithm differentiated in (lines); grey: the powers alone. WSD with a fixed decay fraction "
-                "comes to its slope late.",
+                "of Table 1 with the logarithm differentiated in (lines); grey: the powers alone. WSD with a fixed "
+                "decay fraction comes to its slope late.",
         claims=("fsl.data_constant", "fsl.data_exponential_hard", "fsl.data_wsd_hard", "fsl.data_exponential_easy",
                 "fsl.data_wsd_easy", "fsl.compute_constant", "fsl.compute_exponential_hard", "fsl.compute_wsd_hard",
                 "fsl.compute_exponential_easy", "fsl.compute_wsd_easy"))
