@@ -23,7 +23,7 @@ DISAGREEMENT = (0.01, 0.002, 15.0)
 """Training schedules are called insufficient where the relative spread of predictions of another schedule exceeds
 the first number, or the second and this many times the rms relative residual: then fits that are equally good miss
 each other elsewhere by far more than they miss the data.  (Real and exact curves: at most 8 times where the
-predictions are right, at least 20 times where they are not.)"""
+predictions are right, at least 17 times where they are not.)"""
 
 PROFILE_POINTS = 6
 """Values, spread over its bounds, at which each nonlinear parameter is held."""
