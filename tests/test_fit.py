@@ -147,6 +147,7 @@ def test_scores():
     assert found.r2 == pytest.approx(1 - 1.25 / ((1 - mean) ** 2 + (2.5 - mean) ** 2 + (5 - mean) ** 2))
     assert found.worst_relative_error == pytest.approx(0.2)
     assert np.isnan(fits.score([1, 2], [3, 3]).r2)
+    assert np.isnan(fits.score(np.ones(111), np.full(111, 3.2)).r2)   # whose mean is not 3.2 in floating point
     with pytest.raises(ValueError, match="1 row.s. to score; at least 2"):
         fits.score([1, np.nan], [1, 2])
 
@@ -180,7 +181,7 @@ def test_bad_input_is_refused():
         fits.fit([curve], warmup=-1)
     with pytest.raises(ValueError, match="covers all 150 rows"):
         fits.fit([curve], warmup=1e6)
-    with pytest.raises(ValueError, match="needs at least 14"):
+    with pytest.raises(ValueError, match="^cosine: 10 rows after the warm-up in all; the fsl law needs at least 14"):
         fits.fit([run("cosine", rows=10)])
     with pytest.raises(ValueError, match="lr is 0 at step 2000"):
         fits.fit([LossCurve("late", curve.steps, np.where(curve.steps > 2000, 0.1, 0), curve.losses)], warmup=0)
@@ -304,3 +305,27 @@ def test_language_models_held_out_runs_are_predicted(size):
     assert not serious(flags.identification(fit, fits.bootstrap(fit, resamples=20)))
     alone = fits.fit([curves["cosine_24000"]])
     assert "other_schedules" in serious(flags.identification(alone, fits.bootstrap(alone, resamples=20)))
+
+
+def test_parameters_that_do_not_act_are_named():
+    assert fits.unidentified(fits.fit([run("constant", 1e-3)])) == ("c2c3", "c4", "c5")
+    assert fits.unidentified(fits.fit([run(name, 1e-3) for name in THREE])) == ()
+    assert fits.unidentified(fits.fit([run("constant", 1e-3)], "blind")) == ()
+    found = found_flags(["constant"])
+    assert any(flag.code == "unidentified" and "c2c3, c4, c5" in flag.text for flag in found.flags)
+    assert not any("c4 in" in flag.text for flag in found.flags)
+
+
+def test_intervals_hold_the_estimate():
+    """Three refits, all above the estimate, as bias at a bound makes them."""
+    fit = fits.fit([run(name, 1e-3) for name in THREE])
+    above = fits.Bootstrap(np.tile(fit.nonlinear * 1.1, (3, 1)), np.tile(fit.linear * 1.1, (3, 1)), (1, 1, 1))
+    for name, (low, high) in above.intervals(fit).items():
+        assert low == fit.parameters[name] and high == pytest.approx(1.1 * fit.parameters[name])
+
+
+@pytest.mark.parametrize("peak", exact.RATES)
+def test_exact_responses_to_drops_start_at_zero_and_grow(peak):
+    for since, response in exact.drop_responses(0.5, 2.0, peak):
+        assert since[0] == 0 and response[0] == pytest.approx(0, abs=1e-12)
+        assert since[-1] == pytest.approx(exact.DROP_TIME / 5) and np.all(np.diff(response) > 0)

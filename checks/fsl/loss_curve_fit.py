@@ -108,10 +108,14 @@ class Bootstrap:
     block_lengths: tuple
 
     def intervals(self, fit, level=0.9) -> dict:
-        """Percentile interval of each parameter: name -> (low, high)."""
+        """Percentile interval of each parameter, widened to hold its estimate: name -> (low, high).
+
+        Few refits, or refits that are biased (at a bound, say), can have all their percentiles on one side.
+        """
         draws = np.column_stack([self.linear, self.nonlinear])
         low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
-        return {name: (float(a), float(b)) for name, a, b in zip(fit.parameters, low, high)}
+        return {name: (min(float(a), value), max(float(b), value))
+                for (name, value), a, b in zip(fit.parameters.items(), low, high)}
 
     def standard_errors(self, fit) -> dict:
         """Standard deviation of each parameter over the refits."""
@@ -163,8 +167,8 @@ def fit(curves, law="fsl", *, warmup=None, starts=6, seed=0):
     samples = tuple(sampling.sample_of(curve, units, rows) for curve in curves)
     rows = sum(s.losses.size for s in samples)
     if rows < 2 * (len(rule.nonlinear) + len(rule.linear)):
-        raise ValueError(f"{rows} rows after the warm-up in all; the {law} law needs at least "
-                         f"{2 * (len(rule.nonlinear) + len(rule.linear))}")
+        raise ValueError(f"{', '.join(s.name for s in samples)}: {rows} rows after the warm-up in all; the {law} law "
+                         f"needs at least {2 * (len(rule.nonlinear) + len(rule.linear))}")
     batched = curves[0].batch_sizes is not None
     least = _search(rule.reduced() if rule.optional else rule, samples, units, batched, int(starts), seed)
     if not rule.optional:
@@ -240,7 +244,7 @@ def bands(fit, bootstrap, curve, level=0.9):
     return tuple(limits)
 
 
-def bootstrap(fit, *, resamples=100, seed=0):
+def bootstrap(fit, *, resamples=100, seed=0, between=None):
     """Moving-block bootstrap of a fit.
 
     Parameters
@@ -249,6 +253,8 @@ def bootstrap(fit, *, resamples=100, seed=0):
     resamples : int
         Refits, >= 2.
     seed : int
+    between : callable, optional
+        Called without arguments before each refit; what it raises ends the bootstrap.
 
     Returns
     -------
@@ -262,6 +268,8 @@ def bootstrap(fit, *, resamples=100, seed=0):
     start = _to_inner(fit.law, fit.nonlinear)
     nonlinear, linear = [], []
     for _ in range(int(resamples)):
+        if between is not None:
+            between()
         samples = tuple(
             replace(s, losses=f / (1 + _blocks(r - r.mean(), length, rng)))
             for s, f, r, length in zip(fit.samples, fitted, fit.residuals, lengths))
@@ -270,6 +278,26 @@ def bootstrap(fit, *, resamples=100, seed=0):
         nonlinear.append(values)
         linear.append(_project(fit.law, samples, values)[0])
     return Bootstrap(np.array(nonlinear), np.array(linear), lengths)
+
+
+def unidentified(fit) -> tuple:
+    """Names of the parameters, not held, that can have any value within their bounds and the fitted curves stay.
+
+    A coefficient whose column is zero for all runs, and a nonlinear parameter that acts only through coefficients that
+    are zero: with a constant rate, all that concerns annealing.
+    """
+    rows = [fit.law.basis(s.annealing, fit.nonlinear) / s.losses[:, None] for s in fit.samples]
+    size = np.max(np.abs(np.vstack(rows)), axis=0)
+    names = [name for name, most in zip(fit.law.linear, size) if most == 0 and name not in fit.held]
+    for position, name in enumerate(fit.law.nonlinear):
+        curves = []
+        for end in (fit.law.lower[position], fit.law.upper[position]):
+            values = fit.nonlinear.copy()
+            values[position] = end
+            curves.append(np.concatenate([fit.law(s.annealing, values, fit.linear) / s.losses for s in fit.samples]))
+        if np.max(np.abs(curves[1] - curves[0])) <= ROUNDING:
+            names.append(name)
+    return tuple(names)
 
 
 def profile(fit, name, values):
@@ -316,7 +344,8 @@ def score(predicted, measured):
     if both.sum() < 2:
         raise ValueError(f"{both.sum()} row(s) to score; at least 2 are needed")
     error, measured = (predicted - measured)[both], measured[both]
-    spread = np.sum((measured - measured.mean()) ** 2)
+    # the mean of equal numbers need not be exactly that number
+    spread = np.sum((measured - measured.mean()) ** 2) if np.ptp(measured) > 0 else 0.0
     r2 = 1 - np.sum(error**2) / spread if spread > 0 else np.nan
     return Score(float(r2), float(np.mean(np.abs(error))), float(np.sqrt(np.mean(error**2))),
                  float(np.max(np.abs(error) / measured)))

@@ -39,8 +39,8 @@ class Flag:
     Parameters
     ----------
     code : str
-        ``constant_schedule``, ``other_schedules``, ``blind_suffices``, ``loose``, ``bound``, ``peak`` or
-        ``extrapolation``.
+        ``constant_schedule``, ``other_schedules``, ``blind_suffices``, ``unidentified``, ``loose``, ``bound``, ``peak``
+        or ``extrapolation``.
     serious : bool
         Whether predictions of other schedules are not to be trusted.
     text : str
@@ -59,9 +59,10 @@ class Identification:
     Attributes
     ----------
     disagreement : dict of str to float
-        For each contrasting schedule, (largest - smallest)/estimate of its final loss over the confidence set.
+        For each contrasting schedule, (largest - smallest)/estimate of its final loss over the confidence set; infinite
+        where the estimate is not positive.
     ranges : dict of str to (float, float)
-        Range of each nonlinear parameter over the confidence set.
+        Range of each parameter over the confidence set.
     flags : tuple of Flag
     """
 
@@ -85,8 +86,9 @@ def identification(fit, bootstrap, blind=None):
     Identification
     """
     nonlinear, linear = _confidence_set(fit, bootstrap)
+    values = np.column_stack([linear, nonlinear])
     ranges = {name: (float(low), float(high))
-              for name, low, high in zip(fit.law.nonlinear, nonlinear.min(axis=0), nonlinear.max(axis=0))}
+              for name, low, high in zip(fit.parameters, values.min(axis=0), values.max(axis=0))}
     spread = {}
     for name, annealing in _contrasts(fit).items():
         finals = [fit.law(annealing, n, c)[0] for n, c in zip(nonlinear, linear)]
@@ -170,6 +172,11 @@ def _schedule_flags(fit, spread, blind):
         flags.append(Flag("constant_schedule", True,
                           f"the rate never changes in {names}: nothing can be learned about annealing; "
                           "add a run whose rate decays"))
+    elif not np.isfinite(spread[worst]):
+        bad = ", ".join(name for name, value in spread.items() if not np.isfinite(value))
+        flags.append(Flag("other_schedules", True,
+                          f"the law fitted to {names} predicts a loss below 0 on another schedule of that length "
+                          f"({bad}): these runs do not determine it; add a run with another schedule"))
     elif insufficient(spread[worst], fit.rms):
         what = f"{names} alone" if len(fit.samples) == 1 else f"the schedules of {names}"
         flags.append(Flag("other_schedules", True,
@@ -185,9 +192,14 @@ def _schedule_flags(fit, spread, blind):
 
 
 def _parameter_flags(fit, ranges):
-    flags, loose = [], []
+    flags, loose, silent = [], [], fits.unidentified(fit)
+    if silent:
+        flags.append(Flag("unidentified", False, f"not identified: {', '.join(silent)} "
+                                                 "(any value gives the same curves)"))
     for name, value, low, high, log in zip(fit.law.nonlinear, fit.nonlinear, fit.law.lower, fit.law.upper,
                                            fit.law.logarithmic):
+        if name in silent:
+            continue
         if min(value - low, high - value) <= 1e-4 * (high - low) and not (log and value > 1.001 * low and
                                                                           value < 0.999 * high):
             flags.append(Flag("bound", False, f"{name} = {value:.4g} lies at a bound of [{low:g}, {high:g}]"))

@@ -5,8 +5,8 @@ The "measured" curves are exact: the expected loss ``sigma^2/2 + excess risk`` o
 misses is the law's own error.
 
 How the speed of forgetting depends on the level a rate falls to is measured on sudden drops, not by a fit of the
-multi-power law: on these curves the estimate of gamma' sits at its bound 0 and, freed, near -2, and still does when speeds
-with gamma' = 0.5 are put in, because noise convex in the rate (``noise_convex_in_rate``) outweighs them.
+multi-power law: on these curves its estimate of gamma' sits at its bound 0 and, freed, at -1.9 to -2.8; and still does
+when speeds with gamma' = 0.5 are put in.  The law's own misfit (``noise_convex_in_rate`` is part of it) outweighs them.
 """
 
 import dataclasses

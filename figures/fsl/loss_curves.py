@@ -31,6 +31,8 @@ class Run:
         The law and its band; NaN where the law says nothing.
     losses : ndarray, shape (N,), optional
         Measured, if they are known.
+    label : str, optional
+        Short name for the legend; by default `name`, which the table has.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Run:
     low: np.ndarray
     high: np.ndarray
     losses: np.ndarray | None = None
+    label: str = ""
 
 
 def draw_runs(runs, law="fitted law", level=0.9, points="measured") -> Drawing:
@@ -102,7 +105,8 @@ def _losses(axes, runs, title, legend):
             axes.plot(run.steps[marked], run.losses[marked], **style.measurement(index, markersize=3.5))
         axes.plot(run.steps[seen], run.predicted[seen], **style.theory(index, linewidth=1.4))
         marker = {} if run.losses is None else {"marker": style.MARKERS[index % 6], "markerfacecolor": "white"}
-        axes.plot([], [], label=run.name, **style.theory(index, linewidth=1.4, **marker))
+        label = (run.label or run.name).replace("$", r"\$")   # a file name is no formula
+        axes.plot([], [], label=label, **style.theory(index, linewidth=1.4, **marker))
         shown.extend([run.low[seen], run.high[seen]])
     # the first rows are often far above the rest
     values = np.concatenate(shown)
