@@ -205,8 +205,8 @@ def uncertainties(fit, bootstrap, identification) -> dict:
     -------
     dict of str to (float or None, (float, float) or None, str)
         ``bootstrap``: both from the refits.  ``profile``: values beyond every refit fit as well; no standard error, and
-        the interval is widened to the range of all of them.  ``not identified``: neither; any value gives the same
-        curves.  ``held at 0``: the runs do not need it.
+        the interval is widened to the range of all of them (a likelihood-ratio set of 95%).  ``not identified``:
+        neither; any value gives the same curves.  ``held at 0``: the runs do not need it.
     """
     from ..checks.fsl.loss_curve_fit import unidentified
 
