@@ -285,7 +285,7 @@ def decay_power(problem, remaining_time):
     table = _KernelTable(spectrum, x.max())
     values = spectrum.eigenvalues
     falling = 2.0 * spectrum.sum(values**3 * np.exp(-2.0 * np.outer(x, values)))
-    sums = np.array([table.root_sum(point) for point in x])
+    sums = table.root_sums_at(x)
     return 0.5 * sums * falling * _kernel(spectrum, x) ** -1.5
 
 
@@ -305,6 +305,11 @@ class _KernelTable:
 
     def signal(self, x):
         return _signal(self.spectrum, x)
+
+    def root_sums_at(self, x):
+        """``J`` at each of many points, shape (n,)."""
+        place = np.minimum(np.searchsorted(self.edges, x, side="right") - 1, self.edges.size - 1)
+        return self.root_sums[place] + self._panel(self.edges[place], x)
 
     def root_sum(self, x):
         """``J(x)``."""
@@ -358,7 +363,7 @@ def _assemble(spectrum, table, data, peak, horizon, crossover, scale):
     x = np.unique(np.concatenate([points[points < horizon], [crossover, horizon]]))
     free = x <= crossover
     spent = np.empty_like(x)
-    spent[free] = np.array([table.root_sum(point) for point in x[free]]) / scale
+    spent[free] = table.root_sums_at(x[free]) / scale
     start = table.root_sum(crossover) / scale
     spent[~free] = start + (x[~free] - crossover) / peak
     gamma = np.minimum(peak, scale / np.sqrt(table.kernel(x)))
