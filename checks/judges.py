@@ -158,11 +158,15 @@ def monte_carlo(estimate, expected, *, alpha: float = 1e-6, resolution: float | 
 
 
 def bounded(ratio, between: tuple | None = None, *, spread: float | None = None, drift: float | None = None,
-            along: int = 0, at: dict | None = None, over: str = "") -> Evidence:
+            change: float | None = None, sizes=None, along: int = 0, at: dict | None = None,
+            over: str = "") -> Evidence:
     """A ratio stays between positive constants over a sweep: what "~" means on the sizes that were run.
 
     Null: all given bounds hold.  False alarm 0, power 1 on the grid that was run; that constants exist
-    beyond it is what the absence of drift makes plausible and no computation proves.
+    beyond it is what the absence of drift makes plausible and no computation proves.  `drift` sees a wrong
+    exponent only where it moves the smallest or the largest ratio of a slice, in either direction; `change` sees it
+    at every place.  Both compare ends that are a factor a apart in size: an exponent of the size that is wrong by
+    more than log(bound)/log(a) where the term rules is rejected, and `sizes` has the note say this number.
 
     Parameters
     ----------
@@ -173,16 +177,24 @@ def bounded(ratio, between: tuple | None = None, *, spread: float | None = None,
     spread : float, optional
         At least 1; bound on max/min of the ratio.
     drift : float, optional
-        At least 1; along axis `along` the minimum over the last third must not be below the minimum over the
-        first third divided by `drift`, nor the maximum above `drift` times that of the first third.
+        At least 1; from the first third along axis `along` to the last, neither the minimum nor the maximum may
+        change by more than this factor, up or down.
+    change : float, optional
+        At least 1; at every place on the other axes, the ratio may not change by more than this factor, up or down,
+        from the first slice to the last.  For slices of one shape whose places correspond.
+    sizes : array, shape (length of axis `along`,), optional
+        Positive, increasing: what tends to infinity, for the note.
     along : int
         The axis that tends to infinity in the statement (width, say).
     at, over
         See the module; no `at` for ragged sequences.
     """
     slices, data = _slices(ratio, along)
-    if between is None and spread is None and drift is None:
-        raise ValueError("bounded has no bound; give at least one of between, spread and drift")
+    if between is None and spread is None and drift is None and change is None:
+        raise ValueError("bounded has no bound; give at least one of between, spread, drift and change")
+    if (drift is not None or change is not None) and len(slices) < 2:
+        raise ValueError(f"the axis of the drift has length {len(slices)}; it must be at least 2")
+    sizes = _sizes(sizes, len(slices))
     flat = np.concatenate([piece.ravel() for piece in slices])
     complaints, limits = [], []
     low, high = float(flat.min()), float(flat.max())
@@ -201,16 +213,25 @@ def bounded(ratio, between: tuple | None = None, *, spread: float | None = None,
     note = [over] if over else []
     if drift is not None:
         at_least(drift, "drift", 1.0)
-        if len(slices) < 2:
-            raise ValueError(f"the axis of the drift has length {len(slices)}; it must be at least 2")
         third = max(1, len(slices) // 3)
         start, end = (np.concatenate([piece.ravel() for piece in part]) for part in (slices[:third], slices[-third:]))
         limits.append(f"drift <= {drift:g}")
-        with np.errstate(divide="ignore", invalid="ignore"):
-            change = end.min() / start.min(), end.max() / start.max()
-        note.append(f"from first to last third: min x{change[0]:.3g}, max x{change[1]:.3g}")
-        if not (end.min() * drift >= start.min() and end.max() <= drift * start.max()):
+        moved = _moved(np.array([start.min(), start.max()]), np.array([end.min(), end.max()]))
+        note.append(f"from first to last third: min x{moved[0]:.3g}, max x{moved[1]:.3g}"
+                    + _detects(drift, sizes, third - 1, len(slices) - third))
+        if not _within(moved, drift):
             complaints.append("drifts")
+    if change is not None:
+        at_least(change, "change", 1.0)
+        if slices[0].shape != slices[-1].shape:
+            raise ValueError(f"first and last slice have shapes {slices[0].shape} and {slices[-1].shape}; they must be "
+                             "equal for a change at each place")
+        limits.append(f"change <= {change:g}")
+        moved = _moved(slices[0], slices[-1])
+        note.append(f"at one place from first to last: x{moved.min():.3g} to x{moved.max():.3g}"
+                    + _detects(change, sizes, 0, len(slices) - 1))
+        if not _within(moved, change):
+            complaints.append("changes")
     if at:
         if data is None:
             raise ValueError("at is given for a ragged ratio; it must be left out, or the ratio be an array")
@@ -338,6 +359,32 @@ def every(*evidences: Evidence, **named: Evidence) -> Evidence:
 def _hall(score, g):
     """Hall's transformation; g is the skewness over the root of the number of replicas."""
     return score + g / 3 * score**2 + g**2 / 27 * score**3 + g / 6
+
+
+def _moved(start, end):
+    """End over start; what is no ratio counts as moved without bound."""
+    sound = np.isfinite(start) & np.isfinite(end) & (start > 0) & (end > 0)
+    return np.where(sound, end, np.inf) / np.where(sound, start, 1.0)
+
+
+def _within(moved, bound):
+    """No factor beyond the bound, up or down, rounding allowed."""
+    return bool((np.maximum(moved, 1.0 / moved) <= bound * (1.0 + ROUNDING)).all())
+
+
+def _sizes(sizes, count):
+    if sizes is None:
+        return None
+    sizes = np.asarray(sizes, float)
+    if sizes.shape != (count,) or not (np.isfinite(sizes).all() and sizes[0] > 0 and (np.diff(sizes) > 0).all()):
+        raise ValueError(f"sizes is {sizes.tolist()}; it must be {count} positive numbers that increase")
+    return sizes
+
+
+def _detects(bound, sizes, first, last):
+    if sizes is None:
+        return ""
+    return f" (sees an exponent wrong by {math.log(bound) / math.log(sizes[last] / sizes[first]):.2g})"
 
 
 def _slices(ratio, along):

@@ -1,6 +1,6 @@
 """Make the loss curves of the README's tour: SGD with a known law, logged the way a training run is.
 
-The expected risk of SGD on a power-law problem under four schedules, plus a floor and 0.2 % of logging noise, one row
+The expected risk of SGD on a power-law problem under four schedules, plus a floor and 0.05 % of logging noise, one row
 every 100 steps after a warm-up of 500.  Run it to make the files of ``loss_curves/`` again:
 
     python examples/make_loss_curves.py
@@ -14,8 +14,8 @@ import numpy as np
 from theorycheck.theory import fsl
 from theorycheck.theory import learning_rates as lr
 
-STEPS, WARMUP, EVERY, PEAK, FLOOR, LOGGING_NOISE = 20_000, 500, 100, 0.2, 2.0, 0.002
-PROBLEM = fsl.PowerLawRegression(source=0.35, capacity=2.0, width=20_000, noise=1.2)
+STEPS, WARMUP, EVERY, PEAK, FLOOR, LOGGING_NOISE = 20_000, 500, 100, 0.1, 2.0, 0.0005
+PROBLEM = fsl.PowerLawRegression(source=0.5, capacity=2.0, width=20_000, noise=1.0)
 SCHEDULES = {
     "constant": lr.constant(STEPS, PEAK),
     "cosine": lr.cosine(STEPS, PEAK, final=PEAK / 10),

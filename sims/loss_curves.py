@@ -169,7 +169,10 @@ def _rows(label, lines, columns):
         try:
             cells = next(csv.reader([line], strict=True))
         except csv.Error as error:
-            raise ValueError(f"{label}: line {number}: {error}") from None
+            what = str(error)
+            if "unexpected end" in what:
+                what = "a quoted cell does not end on its line; cells of several lines are not read"
+            raise ValueError(f"{label}: line {number}: {what}") from None
         if len(cells) != width:
             raise ValueError(f"{label}: line {number} has {len(cells)} field(s); the header has {width}")
         for name, position in columns.items():

@@ -306,6 +306,31 @@ def test_bounded_sees_a_planted_drift_in_any_units(scale, drift):
     assert judges.bounded(flat, drift=1.0, spread=6.0).accepted is True
 
 
+def test_bounded_sees_a_drift_of_one_extreme_inward():
+    ratio = np.array([[1.0, 4.0], [1.2, 4.0], [1.44, 4.0]])      # the minimum rises, the maximum stays
+    assert judges.bounded(ratio, spread=5, drift=1.4).accepted is False
+    assert judges.bounded(ratio, spread=5, drift=1.45).accepted is True
+    assert judges.bounded(5.0 - ratio[:, ::-1], drift=1.1).accepted is False
+
+
+@given(st.floats(0.02, 1.0), st.sampled_from([-1, 1]), st.integers(0, 4))
+def test_bounded_change_sees_a_wrong_exponent_where_one_place_hides_it(error, sign, place):
+    """The planted law is wrong at one place between the extremes, which do not move."""
+    sizes = np.array([100.0, 1000.0, 10_000.0])
+    ratio = np.tile([1e-9, 2.0, 2.0, 2.0, 2.0, 2.0, 1e9], (3, 1))
+    ratio[:, 1 + place] *= (sizes / 100.0) ** (sign * error)
+    bound = 100.0**error
+    assert judges.bounded(ratio, drift=1.0).accepted is True
+    assert judges.bounded(ratio, change=1.0 + 0.99 * (bound - 1.0)).accepted is False
+    seen = judges.bounded(ratio, change=bound * (1 + 1e-9), sizes=sizes)
+    assert seen.accepted is True and f"wrong by {error:.2g})" in seen.note
+
+
+def test_bounded_says_which_exponent_the_drift_would_show():
+    seen = judges.bounded(np.ones((6, 2)), drift=2.0, sizes=10.0 ** np.arange(6.0))
+    assert "wrong by 0.1)" in seen.note                        # from the second size to the fifth: a factor 1000
+
+
 def test_bounded_takes_ragged_sweeps():
     assert judges.bounded([np.ones(3), np.ones(5), np.ones(2)], drift=1.1).accepted is True
     assert judges.bounded([np.ones(3), np.ones(5), 2 * np.ones(2)], drift=1.1).accepted is False
@@ -319,7 +344,7 @@ def test_bounded_decay_in_one_corner_is_a_drift():
 
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
 def test_bounded_rejects_what_is_no_ratio(value):
-    for bounds in ({"between": (1e-9, 1e9)}, {"spread": 1e12}, {"drift": 1e12}):
+    for bounds in ({"between": (1e-9, 1e9)}, {"spread": 1e12}, {"drift": 1e12}, {"change": 1e12}):
         assert judges.bounded([1.0, value, 1.0], **bounds).accepted is False
 
 
@@ -468,6 +493,11 @@ MISTAKES = [
     (lambda: judges.bounded(RATIO, drift=0.9), "drift is 0.9; it must be"),
     (lambda: judges.bounded(RATIO, drift=2, along=2), "along is 2; it must be"),
     (lambda: judges.bounded(1.0, drift=2), "length 1; it must be"),
+    (lambda: judges.bounded(1.0, change=2), "length 1; it must be"),
+    (lambda: judges.bounded(RATIO, change=0.5), "change is 0.5; it must be"),
+    (lambda: judges.bounded([[1.0], [1.0, 2.0]], change=2), "shapes .* must be equal"),
+    (lambda: judges.bounded(RATIO, change=2, sizes=[1, 2]), "3 positive numbers that increase"),
+    (lambda: judges.bounded(RATIO, change=2, sizes=[1, 3, 2]), "3 positive numbers that increase"),
     (lambda: judges.bounded([[1.0], [1.0, 2.0]], drift=2, at={"M": 1}), "ragged"),
     (lambda: judges.inequality(1.0, np.inf), "rhs is not finite"),
     (lambda: judges.inequality(1.0, 2.0, resolution=np.nan), "resolution is nan; it must be"),

@@ -21,13 +21,21 @@ HARD = ((0.5, 4.0), (0.3, 2.0))
 COOLDOWN = 0.2
 """Decay fraction of WSD where any fixed one gives the rate."""
 
-POWER_MARGIN = 0.02
+POWER_MARGIN = {"constant": 0.005, "exponential": 0.005, "wsd": 0.02}
+"""Of local slopes from 1e12 on.  WSD needs more room: in hard tasks its noise falls behind the signal only like
+``D^-(1 - 1/beta - s)`` (0.2 at s = 0.3, beta = 2; less under a compute budget), with a power of the logarithm."""
 LOG_MARGIN = 0.05
+
+CLOSED = "E of the first Picard iterate, budgets 1e12 to 1e100"
+"""What the statements about optima are judged on."""
+
+AS_EXTRACTED = "as extracted from the paper; a sign or factor may be a slip of typesetting"
+"""What is known of a printed form that fails."""
 
 
 def ranges(effort):
     """Budgets where powers are measured as local slopes, and budgets where exponents of the logarithm are."""
-    return np.logspace(12, 28, effort.choose(9, 33)), np.logspace(30, 100, effort.choose(8, 29))
+    return np.logspace(12, 28, effort.choose(6, 33)), np.logspace(30, 100, effort.choose(8, 29))
 
 
 @functools.lru_cache(maxsize=256)
@@ -48,7 +56,7 @@ def table(task, schedule, kind, form="corrected"):
     return (allocation.data_optimal if kind == "data" else allocation.compute_optimal)(*task, schedule, form)
 
 
-def follows(effort, quantity, rate, power_margin=POWER_MARGIN, log_margin=LOG_MARGIN, huge=None):
+def follows(effort, quantity, rate, power_margin, log_margin=LOG_MARGIN, huge=None):
     """Whether ``quantity(budget)`` scales like ``rate``: the power, and separately the power of the logarithm.
 
     Parameters
@@ -86,7 +94,7 @@ def cell(effort, tasks, schedule, kind, laws, cooldown=COOLDOWN, names=("risk", 
         for name in names:
             def quantity(budget, task=task, name=name):
                 return getattr(optimum(task, schedule, kind, budget, cooldown), name)
-            power, log = (margins or {}).get(name, (POWER_MARGIN, LOG_MARGIN))
+            power, log = (margins or {}).get(name, (POWER_MARGIN[schedule], LOG_MARGIN))
             rate = getattr(laws(task), name)
             part = follows(effort, quantity, rate, power, log)
             label = f"{name} at s={task[0]:g}, beta={task[1]:g}"
@@ -94,10 +102,10 @@ def cell(effort, tasks, schedule, kind, laws, cooldown=COOLDOWN, names=("risk", 
             seen = part.arrays
             errors.append((np.max(np.abs(seen["power.slope"] - seen["power.predicted"])),
                            abs(seen["logarithm.slope"][-1] - rate.log), label, part.accepted))
-    return summarised(parts, errors)
+    return summarised(parts, errors, POWER_MARGIN[schedule])
 
 
-def summarised(parts, errors):
+def summarised(parts, errors, margin):
     """All of the parts, told by the worst power and the worst exponent of a logarithm among them."""
     whole = judges.every(**parts)
     failed = [label for _, _, label, accepted in errors if not accepted]
@@ -105,6 +113,6 @@ def summarised(parts, errors):
     note = f"{len(parts) - len(failed)} of {len(parts)} accepted; worst power: {power[2]}; worst logarithm: {log[2]}"
     if failed:
         note += f"; not accepted: {', '.join(failed)}"
-    tolerance = f"powers +- {POWER_MARGIN:g}, logarithms +- {LOG_MARGIN:g} or less"
+    tolerance = f"powers +- {margin:g}, logarithms +- {LOG_MARGIN:g} or less"
     return dataclasses.replace(whole, measured=f"powers off by <= {power[0]:.2g}, logarithms by <= {log[1]:.2g}",
                                expected="0", tolerance=tolerance, note=note)

@@ -1,10 +1,9 @@
 r"""Estimating the laws of :mod:`theorycheck.theory.fsl.loss_curve_laws` from measured loss curves.
 
-Objective: the sum of squared relative residuals :math:`(\hat L/L-1)^2`.  It was chosen on training runs only:
-plain, run-averaged, Huber (delta 1e-3) and run-averaged Huber residuals were compared on the runs of two
-language models by leaving out one of three training runs and by leaving out the last part of each.  No variant
-beat the plain one by two standard errors of the paired differences (the best, run-averaged, by 1.5), so the
-simplest is used; it is also a likelihood, which the flags need.
+Objective: the sum of squared relative residuals :math:`(\hat L/L-1)^2`.  Cross-validation within the training runs
+of two language models (leaving out one run of three, or the last part of each) does not separate it from
+run-averaged, Huber (delta 1e-3) and run-averaged Huber residuals: no variant beats it by two standard errors of
+the paired differences, the nearest by 1.5.  So the simplest is used; it is also a likelihood, which the flags need.
 
 Method: variable projection.  For given nonlinear parameters (at most four) the coefficients follow by
 nonnegative least squares; the nonlinear ones by bounded trust-region least squares on the projected
@@ -24,9 +23,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.optimize import least_squares, nnls
-from scipy.stats import qmc
+from scipy.stats import norm, qmc
 
 from ...theory.fsl import loss_curve_laws as laws
+from . import loss_curve_samples as sampling
 
 FIT_ROWS = (100, 200, 800)
 """Rows of a run the optimiser sees at least, at most, and in all runs together; longer logs are averaged over
@@ -43,52 +43,6 @@ KEEP_OPTIONAL = 10.83
 
 ROUNDING = 1e-7
 """Relative residuals below this are the optimiser's tolerance, not evidence."""
-
-SKIPPED_FRACTION = 0.01
-"""Rows before this fraction of the shortest training run's intrinsic time are neither fitted nor predicted."""
-
-
-@dataclass(frozen=True)
-class Units:
-    """What the times and noise levels of a fit are measured in.
-
-    Parameters
-    ----------
-    rate, batch : float
-        Learning rate and batch size of the first training run when its warm-up ends.
-    start : float
-        Earliest intrinsic time (in those units) the law is used at.
-    warmup : float or None
-        Declared steps of warm-up; ``None`` where each record speaks for itself.
-    """
-
-    rate: float
-    batch: float
-    start: float
-    warmup: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """One training run as the optimiser sees it.
-
-    Parameters
-    ----------
-    name : str
-    annealing : Annealing
-        At the rows that are fitted.
-    losses : ndarray, shape (N,)
-    steps : float
-        Last step of the run.
-    level : float
-        Noise level when the warm-up ends, relative to the reference.
-    """
-
-    name: str
-    annealing: laws.Annealing
-    losses: np.ndarray
-    steps: float
-    level: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +70,7 @@ class Fit:
     law: laws.Law
     nonlinear: np.ndarray
     linear: np.ndarray
-    units: Units
+    units: sampling.Units
     cost: float
     residuals: tuple
     starts: np.ndarray
@@ -154,10 +108,14 @@ class Bootstrap:
     block_lengths: tuple
 
     def intervals(self, fit, level=0.9) -> dict:
-        """Percentile interval of each parameter: name -> (low, high)."""
+        """Percentile interval of each parameter, widened to hold its estimate: name -> (low, high).
+
+        Few refits, or refits that are biased (at a bound, say), can have all their percentiles on one side.
+        """
         draws = np.column_stack([self.linear, self.nonlinear])
         low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
-        return {name: (float(a), float(b)) for name, a, b in zip(fit.parameters, low, high)}
+        return {name: (min(float(a), value), max(float(b), value))
+                for (name, value), a, b in zip(fit.parameters.items(), low, high)}
 
     def standard_errors(self, fit) -> dict:
         """Standard deviation of each parameter over the refits."""
@@ -203,14 +161,14 @@ def fit(curves, law="fsl", *, warmup=None, starts=6, seed=0):
     curves = list(curves)
     if starts != int(starts) or starts < 1:
         raise ValueError(f"starts is {starts}; it must be an integer >= 1")
-    units = _units(curves, warmup)
+    units = sampling.units_of(curves, warmup)
     least, most, together = FIT_ROWS
     rows = int(np.clip(together // len(curves), least, most))
-    samples = tuple(_sample(curve, units, rows) for curve in curves)
+    samples = tuple(sampling.sample_of(curve, units, rows) for curve in curves)
     rows = sum(s.losses.size for s in samples)
     if rows < 2 * (len(rule.nonlinear) + len(rule.linear)):
-        raise ValueError(f"{rows} rows after the warm-up in all; the {law} law needs at least "
-                         f"{2 * (len(rule.nonlinear) + len(rule.linear))}")
+        raise ValueError(f"{', '.join(s.name for s in samples)}: {rows} rows after the warm-up in all; the {law} law "
+                         f"needs at least {2 * (len(rule.nonlinear) + len(rule.linear))}")
     batched = curves[0].batch_sizes is not None
     least = _search(rule.reduced() if rule.optional else rule, samples, units, batched, int(starts), seed)
     if not rule.optional:
@@ -243,7 +201,7 @@ def annealing_of(fit, curve):
         If the curve states batch sizes and the training runs did not, or the other way round, or if fewer than two
         of its rows lie after the warm-up and after ``fit.units.start``.
     """
-    return _annealing(curve, fit.units, fit.batched)
+    return sampling.annealing_in(curve, fit.units, fit.batched)
 
 
 def predict(fit, curve):
@@ -260,7 +218,8 @@ def predict(fit, curve):
 def bands(fit, bootstrap, curve, level=0.9):
     """Lower and upper limits of a new measured loss at each row, shapes (N,); NaN where nothing is predicted.
 
-    The percentiles of the bootstrapped curves and of the training residuals, joined in quadrature.
+    The percentiles of the bootstrapped curves and of the training residuals, joined in quadrature; where logged rows
+    were averaged for the fit, their scatter (taken as normal) is added.
     """
     annealing, valid = annealing_of(fit, curve)
     times = annealing.times[valid]
@@ -271,10 +230,13 @@ def bands(fit, bootstrap, curve, level=0.9):
     base = fit.law(coarse, fit.nonlinear, fit.linear)
     draws = np.array([fit.law(coarse, n, c) for n, c in zip(bootstrap.nonlinear, bootstrap.linear)]) - base
     noise = np.concatenate(fit.residuals)
+    scatter = np.sqrt(np.mean([sample.scatter**2 for sample in fit.samples]))
     limits = []
     for quantile, sign in (((1 - level) / 2, -1), ((1 + level) / 2, 1)):
         parameter = np.maximum(sign * np.quantile(draws, quantile, axis=0), 0.0)
-        residual = max(sign * float(np.quantile(noise, quantile)), 0.0) * base
+        # residuals are predicted over measured; a measured point lies the other way
+        residual = np.hypot(max(-sign * float(np.quantile(noise, 1 - quantile)), 0.0),
+                            abs(norm.ppf(quantile)) * scatter) * base
         width = np.interp(times, times[keep], np.hypot(parameter, residual))
         full = np.full(annealing.times.size, np.nan)
         full[valid] = centre + sign * width
@@ -282,7 +244,7 @@ def bands(fit, bootstrap, curve, level=0.9):
     return tuple(limits)
 
 
-def bootstrap(fit, *, resamples=100, seed=0):
+def bootstrap(fit, *, resamples=100, seed=0, between=None):
     """Moving-block bootstrap of a fit.
 
     Parameters
@@ -291,6 +253,8 @@ def bootstrap(fit, *, resamples=100, seed=0):
     resamples : int
         Refits, >= 2.
     seed : int
+    between : callable, optional
+        Called without arguments before each refit; what it raises ends the bootstrap.
 
     Returns
     -------
@@ -304,6 +268,8 @@ def bootstrap(fit, *, resamples=100, seed=0):
     start = _to_inner(fit.law, fit.nonlinear)
     nonlinear, linear = [], []
     for _ in range(int(resamples)):
+        if between is not None:
+            between()
         samples = tuple(
             replace(s, losses=f / (1 + _blocks(r - r.mean(), length, rng)))
             for s, f, r, length in zip(fit.samples, fitted, fit.residuals, lengths))
@@ -312,6 +278,26 @@ def bootstrap(fit, *, resamples=100, seed=0):
         nonlinear.append(values)
         linear.append(_project(fit.law, samples, values)[0])
     return Bootstrap(np.array(nonlinear), np.array(linear), lengths)
+
+
+def unidentified(fit) -> tuple:
+    """Names of the parameters, not held, that can have any value within their bounds and the fitted curves stay.
+
+    A coefficient whose column is zero for all runs, and a nonlinear parameter that acts only through coefficients that
+    are zero: with a constant rate, all that concerns annealing.
+    """
+    rows = [fit.law.basis(s.annealing, fit.nonlinear) / s.losses[:, None] for s in fit.samples]
+    size = np.max(np.abs(np.vstack(rows)), axis=0)
+    names = [name for name, most in zip(fit.law.linear, size) if most == 0 and name not in fit.held]
+    for position, name in enumerate(fit.law.nonlinear):
+        curves = []
+        for end in (fit.law.lower[position], fit.law.upper[position]):
+            values = fit.nonlinear.copy()
+            values[position] = end
+            curves.append(np.concatenate([fit.law(s.annealing, values, fit.linear) / s.losses for s in fit.samples]))
+        if np.max(np.abs(curves[1] - curves[0])) <= ROUNDING:
+            names.append(name)
+    return tuple(names)
 
 
 def profile(fit, name, values):
@@ -329,8 +315,7 @@ def profile(fit, name, values):
     for value in values:
         held = fit.nonlinear.copy()
         held[position] = value
-        inner, cost = _descend(fit.law, fit.samples, _to_inner(fit.law, held), free=free, tolerance=1e-5,
-                               evaluations=25)
+        inner, cost = _descend(fit.law, fit.samples, _to_inner(fit.law, held), free, tolerance=1e-5, evaluations=25)
         costs.append(cost)
         nonlinear.append(_from_inner(fit.law, inner))
         linear.append(_project(fit.law, fit.samples, nonlinear[-1])[0])
@@ -359,7 +344,8 @@ def score(predicted, measured):
     if both.sum() < 2:
         raise ValueError(f"{both.sum()} row(s) to score; at least 2 are needed")
     error, measured = (predicted - measured)[both], measured[both]
-    spread = np.sum((measured - measured.mean()) ** 2)
+    # the mean of equal numbers need not be exactly that number
+    spread = np.sum((measured - measured.mean()) ** 2) if np.ptp(measured) > 0 else 0.0
     r2 = 1 - np.sum(error**2) / spread if spread > 0 else np.nan
     return Score(float(r2), float(np.mean(np.abs(error))), float(np.sqrt(np.mean(error**2))),
                  float(np.max(np.abs(error) / measured)))
@@ -390,69 +376,6 @@ def _blocks(residuals, length, rng):
     size = residuals.size
     starts = rng.integers(0, size - length + 1, size=-(-size // length))
     return residuals[(starts[:, None] + np.arange(length)).ravel()[:size]]
-
-
-def _units(curves, warmup):
-    if not curves:
-        raise ValueError("no training run given; at least one is needed")
-    if warmup is not None and not (np.isfinite(warmup) and warmup >= 0):
-        raise ValueError(f"warmup is {warmup}; it must be a finite number of steps >= 0")
-    for curve in curves:
-        if curve.losses is None:
-            raise ValueError(f"{curve.name}: column 'loss' is missing; a training run needs it")
-        if (curve.batch_sizes is None) != (curves[0].batch_sizes is None):
-            raise ValueError(f"{curve.name}: batch sizes must be given for all training runs or for none")
-    first = curves[0]
-    row = laws.first_row(first.steps, first.rates, warmup)
-    if row >= first.steps.size:
-        raise ValueError(f"{first.name}: warm-up of {warmup:g} steps covers all {first.steps.size} rows")
-    rate = float(first.rates[row])
-    batch = 1.0 if first.batch_sizes is None else float(first.batch_sizes[row])
-    if not rate > 0:
-        raise ValueError(f"{first.name}: lr is 0 at step {first.steps[row]:g}, where the warm-up ends; it must be > 0")
-    ends = [laws.intrinsic_times(c.steps, c.rates, warmup)[-1] for c in curves]
-    start = SKIPPED_FRACTION * min(ends) / (rate * laws.STEPS_PER_UNIT)
-    return Units(rate, batch, start, warmup)
-
-
-def _annealing(curve, units, batched):
-    """What the law sees of a curve, and the mask of rows it may be used at."""
-    if (curve.batch_sizes is not None) != batched:
-        raise ValueError(f"{curve.name}: batch sizes must be given for both the training and the predicted runs, "
-                         "or for neither")
-    row = laws.first_row(curve.steps, curve.rates, units.warmup)
-    if curve.steps.size - row < 2:
-        raise ValueError(f"{curve.name}: {max(curve.steps.size - row, 0)} row(s) after the warm-up; "
-                         "at least 2 are needed")
-    full = laws.annealing(curve.steps, curve.rates, curve.batch_sizes, warmup=units.warmup,
-                          reference_rate=units.rate, reference_batch=units.batch)
-    valid = (np.arange(full.times.size) >= row) & (full.times >= units.start)
-    if valid.sum() < 2:
-        raise ValueError(f"{curve.name}: ends at intrinsic time {full.times[-1]:.3g}, before the fitted range "
-                         f"starts at {units.start:.3g}")
-    # a change before the law's range acts with the source of its start
-    changes = np.maximum(full.change_times, units.start)
-    return laws.Annealing(full.times, changes, full.drops, full.levels), valid
-
-
-def _sample(curve, units, rows):
-    annealing, valid = _annealing(curve, units, curve.batch_sizes is not None)
-    times, losses = annealing.times[valid], curve.losses[valid]
-    row = laws.first_row(curve.steps, curve.rates, units.warmup)
-    batch = 1.0 if curve.batch_sizes is None else units.batch / curve.batch_sizes[row]
-    level = float(curve.rates[row] / units.rate * batch)
-    return _thinned(Sample(curve.name, annealing.at(times), losses, float(curve.steps[-1]), level), rows)
-
-
-def _thinned(sample, rows):
-    """The sample averaged over equal numbers of rows, with its changes merged, if it has more than `rows`."""
-    times, losses = sample.annealing.times, sample.losses
-    if times.size > rows:
-        edges = np.linspace(0, times.size, rows + 1).astype(int)[:-1]
-        counts = np.diff(np.append(edges, times.size))
-        times = np.add.reduceat(times, edges) / counts
-        losses = np.add.reduceat(losses, edges) / counts
-    return replace(sample, annealing=sample.annealing.at(times).merged(2 * rows), losses=losses)
 
 
 def _promising(rule, samples, count, seed):
@@ -501,7 +424,7 @@ def _descend(rule, samples, inner, free=None, tolerance=1e-8, evaluations=60):
 def _search(rule, samples, units, batched, starts, seed):
     """Descend from the promising points on coarse rows, polish the two best ends on all rows."""
     low, high = _box(rule)
-    coarse = tuple(_thinned(sample, COARSE_ROWS) for sample in samples)
+    coarse = tuple(sampling.thinned(sample, COARSE_ROWS) for sample in samples)
     ends = [_descend(rule, coarse, low + point * (high - low)) for point in _promising(rule, coarse, starts, seed)]
     ends.sort(key=lambda end: end[1])
     inner = min((_descend(rule, samples, end[0], tolerance=1e-10) for end in ends[:2]), key=lambda end: end[1])[0]

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...theory.fsl import loss_curve_laws as laws
 from . import loss_curve_fit as fits
+from .loss_curve_samples import noise_levels
 
 LIKELIHOOD_RATIO = 3.841
 """95% quantile of chi-square with one degree of freedom."""
@@ -22,7 +23,7 @@ DISAGREEMENT = (0.01, 0.002, 15.0)
 """Training schedules are called insufficient where the relative spread of predictions of another schedule exceeds
 the first number, or the second and this many times the rms relative residual: then fits that are equally good miss
 each other elsewhere by far more than they miss the data.  (Real and exact curves: at most 8 times where the
-predictions are right, at least 20 times where they are not.)"""
+predictions are right, at least 17 times where they are not.)"""
 
 PROFILE_POINTS = 6
 """Values, spread over its bounds, at which each nonlinear parameter is held."""
@@ -38,8 +39,8 @@ class Flag:
     Parameters
     ----------
     code : str
-        ``constant_schedule``, ``other_schedules``, ``blind_suffices``, ``loose``, ``bound``, ``peak`` or
-        ``extrapolation``.
+        ``constant_schedule``, ``other_schedules``, ``blind_suffices``, ``unidentified``, ``loose``, ``bound``, ``peak``
+        or ``extrapolation``.
     serious : bool
         Whether predictions of other schedules are not to be trusted.
     text : str
@@ -58,9 +59,10 @@ class Identification:
     Attributes
     ----------
     disagreement : dict of str to float
-        For each contrasting schedule, (largest - smallest)/estimate of its final loss over the confidence set.
+        For each contrasting schedule, (largest - smallest)/estimate of its final loss over the confidence set; infinite
+        where the estimate is not positive.
     ranges : dict of str to (float, float)
-        Range of each nonlinear parameter over the confidence set.
+        Range of each parameter over the confidence set.
     flags : tuple of Flag
     """
 
@@ -84,8 +86,9 @@ def identification(fit, bootstrap, blind=None):
     Identification
     """
     nonlinear, linear = _confidence_set(fit, bootstrap)
+    values = np.column_stack([linear, nonlinear])
     ranges = {name: (float(low), float(high))
-              for name, low, high in zip(fit.law.nonlinear, nonlinear.min(axis=0), nonlinear.max(axis=0))}
+              for name, low, high in zip(fit.parameters, values.min(axis=0), values.max(axis=0))}
     spread = {}
     for name, annealing in _contrasts(fit).items():
         finals = [fit.law(annealing, n, c)[0] for n, c in zip(nonlinear, linear)]
@@ -120,18 +123,13 @@ def extrapolation(fit, curve):
         flags.append(Flag("extrapolation", False,
                           f"{curve.name}: runs to {annealing.times[-1] / longest:.2g} times the longest intrinsic time "
                           "of the training runs; its bands leave out that the law itself may drift there"))
-    low, high = _level_range([sample.annealing for sample in fit.samples])
-    reached, risen = _level_range([annealing])
+    low, high = min(s.levels[1] for s in fit.samples), max(s.levels[2] for s in fit.samples)
+    _, reached, risen = noise_levels(curve, fit.units)
     if reached < low / 1.05 or risen > 1.05 * high:
         flags.append(Flag("extrapolation", False,
                           f"{curve.name}: its noise level (rate/batch) spans {reached:.3g} to {risen:.3g} of the "
                           f"reference, the training runs only {low:.3g} to {high:.3g}"))
     return tuple(flags)
-
-
-def _level_range(annealings):
-    levels = np.concatenate([[1.0], *(a.levels for a in annealings)])
-    return float(levels.min()), float(levels.max())
 
 
 def _confidence_set(fit, bootstrap):
@@ -174,6 +172,11 @@ def _schedule_flags(fit, spread, blind):
         flags.append(Flag("constant_schedule", True,
                           f"the rate never changes in {names}: nothing can be learned about annealing; "
                           "add a run whose rate decays"))
+    elif not np.isfinite(spread[worst]):
+        bad = ", ".join(name for name, value in spread.items() if not np.isfinite(value))
+        flags.append(Flag("other_schedules", True,
+                          f"the law fitted to {names} predicts a loss below 0 on another schedule of that length "
+                          f"({bad}): these runs do not determine it; add a run with another schedule"))
     elif insufficient(spread[worst], fit.rms):
         what = f"{names} alone" if len(fit.samples) == 1 else f"the schedules of {names}"
         flags.append(Flag("other_schedules", True,
@@ -189,9 +192,14 @@ def _schedule_flags(fit, spread, blind):
 
 
 def _parameter_flags(fit, ranges):
-    flags, loose = [], []
+    flags, loose, silent = [], [], fits.unidentified(fit)
+    if silent:
+        flags.append(Flag("unidentified", False, f"not identified: {', '.join(silent)} "
+                                                 "(any value gives the same curves)"))
     for name, value, low, high, log in zip(fit.law.nonlinear, fit.nonlinear, fit.law.lower, fit.law.upper,
                                            fit.law.logarithmic):
+        if name in silent:
+            continue
         if min(value - low, high - value) <= 1e-4 * (high - low) and not (log and value > 1.001 * low and
                                                                           value < 0.999 * high):
             flags.append(Flag("bound", False, f"{name} = {value:.4g} lies at a bound of [{low:g}, {high:g}]"))
@@ -204,7 +212,7 @@ def _parameter_flags(fit, ranges):
 
 
 def _peak_flags(fit):
-    if fit.law.name == "blind" or all(abs(sample.level - 1) < 1e-3 for sample in fit.samples):
+    if fit.law.name == "blind" or all(abs(sample.levels[0] - 1) < 1e-3 for sample in fit.samples):
         return []
     return [Flag("peak", False, "the training runs start from different noise levels (rate/batch); the difference to "
                                 "the first run is taken as a change at the end of the warm-up")]

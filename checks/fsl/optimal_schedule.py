@@ -7,7 +7,7 @@ import math
 from functools import cache
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize_scalar
 
 from ...theory import learning_rates
 from ...theory.fsl.functional_law import kernel, law_terms
@@ -27,31 +27,32 @@ from .paper import FSL
 CAP = 0.3
 EASY = ((1.5, 2.0), (1.0, 1.5))
 HARD = ((0.5, 4.0), (0.3, 2.0))
-BUDGETS = 10.0 ** np.arange(8, 19)
+BUDGETS = 10.0 ** np.arange(8.0, 20.0)
+RISK_MARGIN = 0.005
+"""On the exponent of the risk; a logarithm in its place is off by 0.016 or more at the last budgets."""
 
 
 @claim("optimal_noise_scale", topic="fsl", paper=FSL, where="Sec. 5", stance="derived",
        statement="argmin_gamma of the law at fixed D is min{gamma_max, c K_M(T-z)^(-1/2)}, T optimised")
 def optimal_noise_scale(effort):
-    """Closed form against a descent that knows nothing of it, in 200 cells and the horizon."""
-    cases = _finite_cases(effort)
-    closed = [optimal_schedule(problem, data, CAP).risk for problem, data in cases]
-    found = [schedule_by_descent(problem, data, CAP, cells=effort.choose(100, 400))[0] for problem, data in cases]
-    return judges.equal(found, closed, rtol=0.01, at=_labels(cases))
+    """Against a descent that knows nothing of it, in many cells and the horizon: the risk, and the schedule itself."""
+    return _against_descent(effort, 0.5)
 
 
-@optimal_noise_scale.control("gamma = min{gamma_max, c/K_M(T-z)}: the power 1 in place of 1/2")
+@optimal_noise_scale.control("gamma = min{gamma_max, c K_M(T-z)^(-0.6)}")
 def _(effort):
-    cases = _finite_cases(effort)
-    closed = [optimal_schedule(problem, data, CAP).risk for problem, data in cases]
-    wrong = [_risk_of_power(problem, data, 1.0) for problem, data in cases]
-    return judges.equal(wrong, closed, rtol=0.01, at=_labels(cases))
+    return _against_descent(effort, 0.6)
+
+
+@optimal_noise_scale.control("gamma = min{gamma_max, c K_M(T-z)^(-0.45)}")
+def _(effort):
+    return _against_descent(effort, 0.45)
 
 
 @claim("optimal_rate_easy", topic="fsl", paper=FSL, where="Sec. 5", stance="derived",
        statement="s > 1-1/beta: the best schedule reaches E ~ D^(-s beta/(1+s beta)), T ~ D^(beta/(1+s beta)), no log")
 def optimal_rate_easy(effort):
-    """Infinite width, one budget a decade to 1e18."""
+    """Infinite width, budgets from 1e8 to 1e19."""
     return _easy_rates(0.0)
 
 
@@ -67,7 +68,7 @@ def optimal_rate_hard(effort):
     parts = {}
     for s, beta in HARD:
         best, power = _optima(s, beta), exponents(PowerLawRegression(s, beta))
-        parts[f"risk s={s:g}"] = judges.bounded(np.array([b.risk for b in best]) * BUDGETS**s, drift=1.25)
+        parts[f"risk s={s:g}"] = judges.exponent(BUDGETS, [b.risk for b in best], -s, RISK_MARGIN, limit="large")
         share = np.array([b.crossover / b.horizon for b in best])
         parts[f"share s={s:g}"] = judges.exponent(BUDGETS, share, power["decay_fraction"], 0.005, limit="large")
     return judges.every(**parts)
@@ -76,8 +77,15 @@ def optimal_rate_hard(effort):
 @optimal_rate_hard.control("the easy regime's rate, E ~ D^(-s beta/(1+s beta))")
 def _(effort):
     return judges.every(**{
-        f"risk s={s:g}": judges.bounded(np.array([b.risk for b in _optima(s, beta)])
-                                        * BUDGETS**(s * beta / (1 + s * beta)), drift=1.25) for s, beta in HARD})
+        f"risk s={s:g}": judges.exponent(BUDGETS, [b.risk for b in _optima(s, beta)], -s * beta / (1 + s * beta),
+                                         RISK_MARGIN, limit="large") for s, beta in HARD})
+
+
+@optimal_rate_hard.control("with the logarithm of exponential decay, (D/log D)^(-s)")
+def _(effort):
+    return judges.every(**{
+        f"risk s={s:g}": judges.exponent(BUDGETS, [b.risk for b in _optima(s, beta)] / np.log(BUDGETS)**s, -s,
+                                         RISK_MARGIN, limit="large") for s, beta in HARD})
 
 
 @optimal_rate_hard.control("a decay phase of fixed share")
@@ -105,9 +113,12 @@ def _(effort):
 
 
 @claim("optimal_schedule_wins", topic="fsl", paper=FSL, where="Sec. 5", stance="derived",
-       statement="no tuned parametric schedule of equal data beats the optimal one, in the law and in exact SGD")
+       statement="no tuned parametric schedule of equal data and cap beats the optimal one, by law or exact SGD")
 def optimal_schedule_wins(effort):
-    """Constant, cosine, linear, exponential, WSD, power, cyclic, 8-1-1, each with its own best peak rate and phase."""
+    """Constant, cosine, linear, exponential, WSD, power, cyclic, 8-1-1, each with its own best peak rate and phase.
+
+    Peak rates on a grid, then between its points for the three best kinds.
+    """
     by_law, by_sgd = _contest(effort, lambda problem, steps: optimal_schedule(problem, steps, CAP).schedule(steps))
     return judges.every(law=by_law, exact=by_sgd)
 
@@ -121,8 +132,17 @@ def _(effort):
 @claim("optimal_compute", topic="fsl", paper=FSL, where="Sec. 5", stance="derived",
        statement="best schedule and width at C = M D: E ~ C^(-s beta/(2+s beta)) (easy), C^(-s beta/(1+beta)) (hard)")
 def optimal_compute(effort):
-    """Widths are whole numbers; the exponents are those of the other schedules without their logarithms."""
-    return _compute_rates(effort, lambda s, beta: s * beta / ((2 + s * beta) if s >= 1 - 1 / beta else (1 + beta)))
+    """The exponents are those of exponential decay without its logarithm, as local slopes between 1e14 and 1e17."""
+    return _compute_rates(effort, _compute_exponent)
+
+
+def _compute_exponent(s, beta):
+    return s * beta / ((2 + s * beta) if s >= 1 - 1 / beta else (1 + beta))
+
+
+@optimal_compute.control("with the logarithm of exponential decay")
+def _(effort):
+    return _compute_rates(effort, _compute_exponent, 1.0)
 
 
 @optimal_compute.control("the data-optimal exponents, as if the width were free")
@@ -142,9 +162,34 @@ def _labels(cases):
             "M": [p.width for p, _ in cases], "D": [data for _, data in cases]}
 
 
-def _risk_of_power(problem, data, power):
-    """Risk of ``gamma = min{cap, c K^{-power}}`` at the optimum's horizon and with the same data."""
+@cache
+def _descents(cells, cases):
+    return [schedule_by_descent(problem, data, CAP, cells=cells) for problem, data in cases]
+
+
+def _against_descent(effort, power):
+    """Risk and noise scale of a power of the kernel against what the descent found.
+
+    The descent comes to the risk from above like ``cells^-2``, about 6e-4 for 60 cells over three decades.  Its first
+    cell starts at zero and has no middle on a logarithmic scale: left out.
+    """
+    cells, cases = effort.choose(60, 200), _finite_cases(effort)
+    found = _descents(cells, tuple(cases))
+    closed = [_with_power(problem, data, power) for problem, data in cases]
+    scales = [gamma[1:] / np.exp(np.interp(np.log(x[1:]), np.log(fine), np.log(wanted)))
+              for (_, x, gamma), (_, fine, wanted) in zip(found, closed)]
+    at = _labels(cases)
+    return judges.every(
+        risk=judges.equal([risk for risk, _, _ in found], [risk for risk, _, _ in closed], rtol=1e-3, at=at),
+        schedule=judges.equal(scales, 1.0, rtol=0.01, at={key: np.array(values)[:, None] for key, values in at.items()},
+                              over="noise scale of the descent over the closed form"))
+
+
+def _with_power(problem, data, power):
+    """Risk, remaining time and noise scale of ``min{cap, c K^{-power}}`` at the optimum's horizon and data."""
     best = optimal_schedule(problem, data, CAP)
+    if power == 0.5:
+        return best.risk, best.remaining_time[1:], best.noise_scale[1:]
     x = np.union1d(best.remaining_time, np.linspace(0.0, best.horizon, 4001))
     falling = kernel(problem.spectrum(), x)
 
@@ -156,7 +201,7 @@ def _risk_of_power(problem, data, power):
 
     scale = brentq(overspent, math.log(1e-12), math.log(2 * CAP * falling[0]**power), xtol=1e-12)
     noise = 0.5 * problem.noise**2 * np.trapezoid(falling * gamma(scale), x)
-    return best.risk - best.noise + noise
+    return best.risk - best.noise + noise, x[1:], gamma(scale)[1:]
 
 
 @cache
@@ -169,8 +214,8 @@ def _easy_rates(log_power):
     parts = {}
     for s, beta in EASY:
         best, power = _optima(s, beta), exponents(PowerLawRegression(s, beta))
-        law = (BUDGETS / np.log(BUDGETS)**log_power) ** power["risk"]
-        parts[f"risk s={s:g}"] = judges.bounded(np.array([b.risk for b in best]) / law, drift=1.12)
+        risk = np.array([b.risk for b in best]) * np.log(BUDGETS) ** (log_power * power["risk"])
+        parts[f"risk s={s:g}"] = judges.exponent(BUDGETS, risk, power["risk"], RISK_MARGIN, limit="large")
         parts[f"horizon s={s:g}"] = judges.exponent(BUDGETS, [b.horizon for b in best], power["horizon"], 0.003,
                                                     limit="large")
     return judges.every(**parts)
@@ -190,7 +235,7 @@ def _decay_powers(predicted):
 
 def _contest(effort, candidate):
     """The candidate against every parametric schedule, by the law and by the exact recursion."""
-    steps, count = effort.choose((1000, 7), (10_000, 16))
+    steps, count = effort.choose((2000, 6), (10_000, 16))
     risks = (_law_risk, _exact_risk)
     problems = [PowerLawRegression(s, beta) for s, beta in EASY + HARD]
     mine = [[risk(problem, candidate(problem, steps)) for problem in problems] for risk in risks]
@@ -202,8 +247,17 @@ def _contest(effort, candidate):
 
 @cache
 def _best_rival(risk, s, beta, steps, count):
-    problem = PowerLawRegression(s, beta)
-    return min(risk(problem, rival) for peak in CAP * np.geomspace(0.03, 1.0, count) for rival in _rivals(steps, peak))
+    problem, peaks = PowerLawRegression(s, beta), CAP * np.geomspace(0.03, 1.0, count)
+    table = np.array([[risk(problem, rival) for rival in _rivals(steps, peak)] for peak in peaks])
+    best = float(table.min())
+    for kind in np.argsort(table.min(axis=0))[:3]:
+        place = int(table[:, kind].argmin())
+        between = np.log(peaks[[max(place - 1, 0), min(place + 1, count - 1)]])
+
+        def tuned(log_peak, kind=kind):
+            return risk(problem, list(_rivals(steps, math.exp(log_peak)))[kind])
+        best = min(best, minimize_scalar(tuned, bounds=between, method="bounded", options={"maxiter": 6}).fun)
+    return best
 
 
 def _rivals(steps, peak):
@@ -229,12 +283,13 @@ def _exact_risk(problem, schedule):
     return exact_risk(problem, schedule, times=[schedule.steps]).final
 
 
-def _compute_rates(effort, predicted):
+def _compute_rates(effort, predicted, log_power=0.0):
     parts = {}
-    for s, beta in ((1.5, 2.0), (0.5, 4.0)):
-        compute = np.geomspace(1e6, effort.choose(1e14, 1e18), effort.choose(9, 25))
-        parts[f"s={s:g}"] = judges.exponent(compute, _compute_risks(s, beta, tuple(compute)), -predicted(s, beta), 0.02,
-                                            limit="large", alpha=0.01)
+    for s, beta in EASY + HARD:
+        compute = np.geomspace(1e14, 1e17, effort.choose(3, 9))
+        law = (compute / np.log(compute) ** log_power) ** -predicted(s, beta)
+        risks = _compute_risks(s, beta, tuple(compute))
+        parts[f"s={s:g}, beta={beta:g}"] = judges.local_slopes(compute, risks, law, 0.01)
     return judges.every(**parts)
 
 

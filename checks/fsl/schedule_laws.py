@@ -3,6 +3,8 @@
 The theorems are two-sided up to constants, uniformly in width, number of steps, rates and decay fraction.  So the ratio
 of the closed form to the printed right-hand side is swept over random runs, and must neither leave fixed bounds nor
 drift with the number of steps.  The noise term is judged on its own as well: in hard tasks the signal hides it.
+Extremes over a sweep are blunt about exponents, so each term's ratio to its law is also followed alone, where its
+slope must tend to zero.
 """
 
 import dataclasses
@@ -20,9 +22,12 @@ TASKS = ((0.5, 4.0), (0.3, 2.0), (0.5, 2.0), (1.5, 2.0), (1.0, 1.5))
 """(source, capacity): two hard tasks, the boundary ``s = 1 - 1/beta``, two easy ones."""
 
 BETWEEN = (0.02, 2.0)
-DRIFT = {"total": 1.6, "noise": 1.2}
-"""Total risks approach their constants slowly: only long runs show the ``1/(2 s beta)`` of the approximation error."""
-STEPS = np.logspace(2, 14, 13)
+DRIFT = {"total": 1.25, "noise": 1.15}
+"""Of the extremes over a few hundred random runs, whose mix of terms changes with K; exponents are told by slopes."""
+STEPS = np.logspace(5, 14, 10)
+LONG = np.logspace(8, 20, 13)
+SLOPE_MARGIN = 0.005
+"""On the slope in K of a term over its law; a signal of power 1.05 s or a count ``T^(0.95/beta)`` is 0.012 off."""
 SEED = 20250919
 
 
@@ -91,7 +96,7 @@ def _with_noise(change):
 
 
 def _slow_count(problem, run, length, slope):
-    return run["final"] + slope * np.minimum(run["width"], length ** (0.8 / problem.capacity))
+    return run["final"] + slope * np.minimum(run["width"], length ** (0.95 / problem.capacity))
 
 
 def _uncapped_count(problem, run, length, slope):
@@ -100,7 +105,28 @@ def _uncapped_count(problem, run, length, slope):
 
 def _steep_signal(problem, name, run):
     law = _printed(problem, name, run)
-    return law._replace(signal=law.signal**1.2)
+    return law._replace(signal=law.signal**1.05)
+
+
+def _slopes(name, printed):
+    """Slope in K (in M for the approximation error) of every term over its law, at the largest sizes."""
+    parts = {}
+    for source, capacity in TASKS:
+        problem = PowerLawRegression(source, capacity)
+        for label, width in (("wide", np.inf), ("narrow", 100.0)):
+            run = {"steps": LONG, "peak": 0.1, "final": 0.1 / LONG, "width": width, "cooldown": 0.2}
+            exact, law = _exact(problem, name, run), printed(problem, name, run)
+            terms = {f"{label} noise": exact.noise / (1.0 + 2.0 * exact.approximation / problem.noise**2) / law.noise}
+            if width == np.inf:
+                terms["signal"] = exact.signal / law.signal
+            for term, ratio in terms.items():
+                parts[f"{term} at s={source:g}, beta={capacity:g}"] = judges.exponent(
+                    LONG, ratio, 0.0, SLOPE_MARGIN, limit="large")
+        run = {"steps": 1e8, "peak": 0.1, "final": 1e-9, "width": np.floor(np.logspace(3, 6, 8)), "cooldown": 0.2}
+        ratio = _exact(problem, name, run).approximation / printed(problem, name, run).approximation
+        parts[f"approximation at s={source:g}, beta={capacity:g}"] = judges.exponent(
+            run["width"], ratio, 0.0, SLOPE_MARGIN, limit="large")
+    return parts
 
 
 def _judge(effort, name, printed=_printed):
@@ -114,10 +140,16 @@ def _judge(effort, name, printed=_printed):
     text = ", ".join(f"{kind} {min(r.min() for r in ratio):.3g} .. {max(r.max() for r in ratio):.3g}"
                      for kind, ratio in seen.items())
     failed = [f"{label} ({part.note})" for label, part in parts.items() if not part.accepted]
-    note = f"{len(parts) - len(failed)} of {len(parts)} accepted over K = 1e2 .. 1e14"
+    note = f"{len(parts) - len(failed)} of {len(parts)} accepted over K = 1e5 .. 1e14"
+    slopes = _slopes(name, printed)
+    failed += [f"slope of {label} ({part.note})" for label, part in slopes.items() if not part.accepted]
+    steepest = max(abs(part.measured) for part in slopes.values())
+    note += f"; slopes of the terms over their laws <= {steepest:.2g} at K = 1e20"
     return dataclasses.replace(
-        judges.every(**parts), measured=f"ratio to the law: {text}", expected=f"in [{BETWEEN[0]:g}, {BETWEEN[1]:g}]",
-        tolerance=f"drift <= {DRIFT['total']:g} (total), {DRIFT['noise']:g} (noise)", note="; ".join([note, *failed]))
+        judges.every(**parts, **slopes), measured=f"ratio to the law: {text}",
+        expected=f"in [{BETWEEN[0]:g}, {BETWEEN[1]:g}]",
+        tolerance=f"drift <= {DRIFT['total']:g} (total), {DRIFT['noise']:g} (noise), slopes +- {SLOPE_MARGIN:g}",
+        note="; ".join([note, *failed]))
 
 
 @claim("constant_rate_law", topic="fsl", paper=FSL, where="Thm 5.2", stance="stated",
@@ -126,7 +158,7 @@ def constant_rate_law(effort):
     return _judge(effort, "constant")
 
 
-@constant_rate_law.control("signal decays as (eta K)^(-1.2 s)")
+@constant_rate_law.control("signal decays as (eta K)^(-1.05 s)")
 def _(effort):
     return _judge(effort, "constant", _steep_signal)
 
@@ -143,7 +175,7 @@ def exponential_decay_law(effort):
     return _judge(effort, "exponential")
 
 
-@exponential_decay_law.control("number of learned modes T^(0.8/beta)")
+@exponential_decay_law.control("number of learned modes T^(0.95/beta)")
 def _(effort):
     return _judge(effort, "exponential", _with_noise(_slow_count))
 
@@ -153,7 +185,7 @@ def _(effort):
     return _judge(effort, "exponential", _with_noise(_uncapped_count))
 
 
-@exponential_decay_law.control("signal decays as T^(-1.2 s)")
+@exponential_decay_law.control("signal decays as T^(-1.05 s)")
 def _(effort):
     return _judge(effort, "exponential", _steep_signal)
 
@@ -164,9 +196,14 @@ def wsd_law(effort):
     return _judge(effort, "wsd")
 
 
-@wsd_law.control("number of learned modes T_2^(0.8/beta)")
+@wsd_law.control("number of learned modes T_2^(0.95/beta)")
 def _(effort):
     return _judge(effort, "wsd", _with_noise(_slow_count))
+
+
+@wsd_law.control("signal decays as (T_1+T_2)^(-1.05 s)")
+def _(effort):
+    return _judge(effort, "wsd", _steep_signal)
 
 
 @wsd_law.control("no cap at the width, T_2^(1/beta) instead of min{M, T_2^(1/beta)}")
@@ -177,7 +214,7 @@ def _(effort):
 def _discrete(effort, closed):
     """Relative deviation of a closed form from exact SGD, and its bound, over random runs with whole steps."""
     deviations, bounds, places = [], [], {"K": [], "beta": [], "schedule": []}
-    lengths = effort.choose((1000, 10_000), (1000, 10_000, 100_000))
+    lengths = effort.choose((1000, 10_000, 10_000, 100_000), (1000, 10_000, 100_000) * 4)
     rng = np.random.default_rng(SEED)
     for source, capacity in TASKS:
         for steps in lengths:
@@ -210,7 +247,8 @@ def _closed(problem, name, run):
 
 
 @claim("closed_form_error", topic="fsl", paper=FSL, where="Sec. 5", stance="derived",
-       statement="closed forms of Thms 5.2 to 5.4 agree with exact SGD within a (tr(H)/B + lambda_1), a the peak rate")
+       statement="closed forms of Thms 5.2 to 5.4 agree with exact SGD within a (tr(H)/B + lambda_1), a the peak rate "
+                 "(K to 1e5)")
 def closed_form_error(effort):
     deviation, bound, places = _discrete(effort, _closed)
     return judges.inequality(deviation, bound, at=places)

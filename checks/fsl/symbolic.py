@@ -3,9 +3,14 @@
 What is judged is the number of expressions that fail to simplify to zero.
 """
 
+import functools
+
+import numpy as np
+
 from ...theory.fsl import allocation
 from .. import judges
 from ..claim import claim
+from .budgets import AS_EXTRACTED
 from .paper import FSL
 
 
@@ -67,6 +72,13 @@ def _(effort):
     return _count([integral - closed.subs(symbolic.FINAL, 0)])
 
 
+@functools.cache
+def _solved(schedule, hard, budget):
+    from ...theory.fsl import symbolic
+
+    return symbolic.balance(schedule, hard, budget)
+
+
 def _balances(form):
     """Differences between the solved balances and Table 1, at rational tasks of both regimes."""
     from ...theory.fsl import symbolic
@@ -76,7 +88,7 @@ def _balances(form):
     for schedule in ("constant", "exponential", "wsd"):
         for hard in (False, True):
             for budget in ("data", "compute"):
-                solved = symbolic.balance(schedule, hard, budget)
+                solved = _solved(schedule, hard, budget)
                 table = allocation.data_optimal if budget == "data" else allocation.compute_optimal
                 for task in tasks[hard]:
                     entry = table(*task, schedule, form)
@@ -86,12 +98,20 @@ def _balances(form):
                             power, log = symbolic.evaluate(solved[name], *task)
                             gaps.append(abs(power - rate.power) + abs(log - rate.log))
                             labels.append(f"{schedule} {budget} s={task[0]:g} beta={task[1]:g} {name}")
-    return judges.equal(gaps, 0.0, atol=1e-12, at={"cell": labels})
+                    fractions = ("cooldown", "least_cooldown") if hard and schedule == "wsd" else ()
+                    for name in fractions:
+                        rate, data = getattr(entry, name), entry.data
+                        if rate is not None:
+                            # The table tells them in samples, the balance in the budget.
+                            wanted = rate.power * data.power, rate.power * data.log + rate.log
+                            gaps.append(np.sum(np.abs(np.subtract(symbolic.evaluate(solved[name], *task), wanted))))
+                            labels.append(f"{schedule} {budget} s={task[0]:g} beta={task[1]:g} {name}")
+    return judges.equal(gaps, 0.0, atol=1e-12, at={"cell": labels}, over=AS_EXTRACTED if form == "printed" else "")
 
 
 @claim("allocation_algebra", topic="fsl", paper=FSL, where="Table 1", stance="amended",
-       statement="equal powers and equal logarithms of signal, noise and approximation error give Table 1 with the "
-                 "corrected WSD entries")
+       statement="equal powers and logarithms of signal, noise and approximation error give Table 1 with two corrected "
+                 f"WSD entries, and the decay fractions ({AS_EXTRACTED})")
 def allocation_algebra(effort):
     return _balances("corrected")
 

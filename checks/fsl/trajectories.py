@@ -26,6 +26,8 @@ STEPS, WIDTH = 10_000, 1000
 PEAKS = (0.05, 0.2)
 SETTLED = 50
 SEED = 20_250_919
+QUICK_RUNS, QUICK_RESOLUTION = 6144, 0.15
+"""Replicas at quick effort, and the relative deviation of a mean that they must show."""
 RESOLUTION = 0.06
 """Relative deviation that is detected at full effort."""
 BUDGET = 2**16
@@ -113,13 +115,14 @@ def simulated_schedule(name, steps):
 
 @cache
 def sampled(effort, name):
-    """SGD runs at about 60 steps: 6144 of them, or at full effort as many as RESOLUTION takes."""
+    """SGD runs at about 60 steps, as many as the resolution takes; every schedule has its own random numbers."""
     problem, steps = scale(effort)
+    seed = SEED + SIMULATED.index(name)
     runs, times = simulated_schedule(name, steps), _times(steps)
     if effort.level == "quick":
-        return simulate(problem, runs, replicas=6144, seed=SEED, times=times, **effort.engine)
+        return simulate(problem, runs, replicas=QUICK_RUNS, seed=seed, times=times, **effort.engine)
     return sequential.sample(Descent(problem, runs, times=times), _expected(effort, name), resolution=RESOLUTION,
-                             budget=BUDGET, seed=SEED, **effort.engine)
+                             budget=BUDGET, seed=seed, **effort.engine)
 
 
 def measured(effort, name):
@@ -130,7 +133,7 @@ def measured(effort, name):
 def _judge(effort, name, other):
     """The runs on one schedule against the exact risk of another."""
     if effort.level == "quick":
-        return judges.monte_carlo(sampled(effort, name), _expected(effort, other))
+        return judges.monte_carlo(sampled(effort, name), _expected(effort, other), resolution=QUICK_RESOLUTION)
     return sequential.monte_carlo(sampled(effort, name), _expected(effort, other), resolution=RESOLUTION)
 
 

@@ -1,6 +1,6 @@
 """Loss curves of training runs: measured points, the fitted law, and what it predicts for schedules it has not seen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,10 @@ from ..figure import Drawing, figure
 
 MARKED = 30
 """Measured points shown along the longest run of a panel; the law is drawn at every row."""
+
+
+DRAWN = 2000
+"""Most points of a drawn line; the table holds every row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +31,8 @@ class Run:
         The law and its band; NaN where the law says nothing.
     losses : ndarray, shape (N,), optional
         Measured, if they are known.
+    label : str, optional
+        Short name for the legend; by default `name`, which the table has.
     """
 
     name: str
@@ -37,6 +43,7 @@ class Run:
     low: np.ndarray
     high: np.ndarray
     losses: np.ndarray | None = None
+    label: str = ""
 
 
 def draw_runs(runs, law="fitted law", level=0.9, points="measured") -> Drawing:
@@ -60,6 +67,8 @@ def draw_runs(runs, law="fitted law", level=0.9, points="measured") -> Drawing:
     fitted, predicted = [r for r in runs if r.fitted], [r for r in runs if not r.fitted]
     columns = 2 if predicted else 1
     legend = f"markers {points}, lines law, bands {100 * level:.0f}%"
+    table = _table([*fitted, *predicted])
+    fitted, predicted = [_drawn(run) for run in fitted], [_drawn(run) for run in predicted]
     plate, axes = style.new(2, columns, width=5.2 * columns, height=5.6, squeeze=False, sharex="col",
                              height_ratios=(2.2, 1))
     _losses(axes[0, 0], fitted, f"fitted ({law})", legend)
@@ -74,7 +83,14 @@ def draw_runs(runs, law="fitted law", level=0.9, points="measured") -> Drawing:
         high = max(a.get_ylim()[1] for a in axes[0])
         for axis in axes[0]:
             axis.set_ylim(low, high)
-    return Drawing(plate, _table([*fitted, *predicted]))
+    return Drawing(plate, table)
+
+
+def _drawn(run):
+    """The run with few enough rows to draw."""
+    keep = np.unique(np.linspace(0, run.steps.size - 1, DRAWN).astype(int))
+    kept = {name: values[keep] for name, values in vars(run).items() if isinstance(values, np.ndarray)}
+    return replace(run, **kept)
 
 
 def _losses(axes, runs, title, legend):
@@ -89,7 +105,8 @@ def _losses(axes, runs, title, legend):
             axes.plot(run.steps[marked], run.losses[marked], **style.measurement(index, markersize=3.5))
         axes.plot(run.steps[seen], run.predicted[seen], **style.theory(index, linewidth=1.4))
         marker = {} if run.losses is None else {"marker": style.MARKERS[index % 6], "markerfacecolor": "white"}
-        axes.plot([], [], label=run.name, **style.theory(index, linewidth=1.4, **marker))
+        label = (run.label or run.name).replace("$", r"\$")   # a file name is no formula
+        axes.plot([], [], label=label, **style.theory(index, linewidth=1.4, **marker))
         shown.extend([run.low[seen], run.high[seen]])
     # the first rows are often far above the rest
     values = np.concatenate(shown)

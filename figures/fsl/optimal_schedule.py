@@ -30,7 +30,7 @@ def optimal(effort):
     """One row per problem."""
     fig, axes = style.new(2, 2, width=9.6, height=6.4)
     budgets = np.unique(np.round(np.geomspace(1e3, effort.choose(3e4, 1e6), effort.choose(4, 7)))).astype(int)
-    peaks = CAP * np.geomspace(1e-3, 1.0, effort.choose(19, 31))
+    peaks = CAP * np.geomspace(effort.choose(1e-3, 1e-4), 1.0, effort.choose(19, 41))
     table = {name: [] for name in ("problem", "curve", "x", "y")}
 
     def record(problem, curve, x, y):

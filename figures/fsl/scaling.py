@@ -91,35 +91,45 @@ def _joined(table):
 
 
 @figure("local_slopes", topic="fsl", title="Local slopes of the optimal loss",
-        caption="Slope of log E against log D at the numerically optimal peak rate (markers, from the closed forms) "
-                "and the slopes of Table 1 with the logarithm differentiated in (lines); grey: the powers alone. WSD "
-                "with a fixed decay fraction comes to its slope late.",
+        caption="Slope of log E against log D (above, data-optimal) and against log C (below, compute-optimal, "
+                "C = MD) at the numerically best peak rate and width (markers, from the closed forms), and the slopes "
+                "of Table 1 with the logarithm differentiated in (lines); grey: the powers alone. WSD with a fixed "
+                "decay fraction comes to its slope late.",
         claims=("fsl.data_constant", "fsl.data_exponential_hard", "fsl.data_wsd_hard", "fsl.data_exponential_easy",
-                "fsl.data_wsd_easy"))
+                "fsl.data_wsd_easy", "fsl.compute_constant", "fsl.compute_exponential_hard", "fsl.compute_wsd_hard",
+                "fsl.compute_exponential_easy", "fsl.compute_wsd_easy"))
 def local_slopes(effort):
-    """One panel per task; the theory is Table 1, the measurement the optimum of the closed forms."""
-    data = np.logspace(3, 20, effort.choose(18, 35))
-    middle = np.sqrt(data[1:] * data[:-1])
-    table = {name: [] for name in ("task", "schedule", "data", "slope", "predicted", "power")}
-    fig, axes = style.new(1, 2, width=10.4, height=4.0)
-    for panel, (label, source, capacity) in zip(axes, TASKS):
-        problem = PowerLawRegression(source, capacity)
-        for index, name in enumerate(NAMES):
-            rate = allocation.data_optimal(source, capacity, name).risk
-            slope = np.diff(np.log(_optimum(problem, name, data).risk)) / np.diff(np.log(data))
-            predicted = rate.slope(middle)
-            style.guide(panel, middle[[0, -1]], np.full(2, rate.power))
-            panel.plot(middle, predicted, **style.theory(index), label=f"{NAMES[name]}: Table 1")
-            panel.plot(middle, slope, **style.measurement(index), label=f"{NAMES[name]}: measured")
-            for column, values in zip(table, (np.full(middle.size, label), np.full(middle.size, name), middle, slope,
-                                              predicted, np.full(middle.size, rate.power))):
-                table[column].append(values)
-        panel.set_xscale("log")
-        panel.set_title(f"{label} task, s = {source:g}, beta = {capacity:g}")
-        panel.set_xlabel("data D (samples)")
-    axes[0].set_ylabel("local slope d log E / d log D")
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    """One column per task, one row per budget; theory is Table 1, measured the optimum of the closed forms."""
+    budgets = np.logspace(3, 20, effort.choose(18, 35))
+    rows = (("data D (samples)", allocation.data_optimal, allocation.optimise_data),
+            ("compute C = MD", allocation.compute_optimal, allocation.optimise_compute))
+    table = {name: [] for name in ("budget_kind", "task", "schedule", "budget", "slope", "predicted", "power")}
+    fig, axes = style.new(2, 2, width=10.4, height=7.0)
+    for row, (budget, rates, optimise) in zip(axes, rows):
+        for panel, (label, source, capacity) in zip(row, TASKS):
+            for index, name in enumerate(NAMES):
+                rate = rates(source, capacity, name).risk
+                best = optimise(PowerLawRegression(source, capacity), name, budgets,
+                                cooldown=COOLDOWN if name == "wsd" else None, cap=CAP)
+                middle, slope = _slopes(budgets, best.risk)
+                style.guide(panel, middle[[0, -1]], np.full(2, rate.power))
+                panel.plot(middle, rate.slope(middle), **style.theory(index), label=f"{NAMES[name]}: Table 1")
+                panel.plot(middle, slope, **style.measurement(index), label=f"{NAMES[name]}: measured")
+                labels = [np.full(middle.size, text) for text in (budget.split()[0], label, name)]
+                for column, values in zip(table, (*labels, middle, slope, rate.slope(middle),
+                                                  np.full(middle.size, rate.power))):
+                    table[column].append(values)
+            panel.set_xscale("log")
+            panel.set_title(f"{label} task, s = {source:g}, beta = {capacity:g}")
+            panel.set_xlabel(budget)
+        row[0].set_ylabel(f"local slope d log E / d log {budget.split()[1]}")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return Drawing(fig, {name: np.concatenate(parts) for name, parts in table.items()})
+
+
+def _slopes(x, y):
+    """Slopes of log y against log x between neighbours, at the geometric middles."""
+    return np.sqrt(x[1:] * x[:-1]), np.diff(np.log(y)) / np.diff(np.log(x))
 
 
 @figure("law_constants", topic="fsl", title='Where the constants of "~" lie',

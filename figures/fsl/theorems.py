@@ -9,6 +9,8 @@ from ..figure import Drawing, figure
 
 WIDTHS = (30, 100, 300)
 BETA = 2.0
+CUT = 3.0
+"""Time over M^beta at which the schedule "late cut" ends its noise."""
 PANELS = (
     (r"hard, $s=0.3$, $\sigma=1$: $F_\infty$", 0.3, 1.0, "infinite", "modes"),
     (r"easy, $s=1.5$, $\sigma=1$: $F_\infty$", 1.5, 1.0, "infinite", "modes"),
@@ -39,11 +41,13 @@ def theorems(effort):
             for name, values in zip(table, (panel, np.full(time.size, width), time, time / width**BETA, ratio),
                                     strict=True):
                 table[name].append(values)
-        axis.axvline(3.0, color=style.GREY, linestyle=":", linewidth=1.0)
+        axis.axvline(CUT, color=style.GREY, linestyle=":", linewidth=1.0)
+        axis.annotate("noise cut off", (CUT, 1.5e-4), xytext=(-3, 0), textcoords="offset points", ha="right",
+                      color=style.GREY, fontsize=8)
         axis.set_title(title, fontsize=9.5)
         axis.set_xlabel(r"intrinsic time / $M^\beta$")
         axis.set_xlim(1e-5, LATEST)
         axis.set_ylim(1e-4, 2.0)
     axes[0].set_ylabel("exact risk / right-hand side")
-    axes[0].legend(loc="lower left")
+    axes[0].legend(loc="center left")
     return Drawing(fig, {name: np.concatenate(values) for name, values in table.items()})

@@ -8,13 +8,16 @@ give, for label noise of order one and final rate ``peak/K``, the rates at which
     exponential   T^{-s} + gamma T^{1/beta - 1} + M^{-s beta},              T = gamma D/L
     WSD           (gamma D)^{-s} + gamma (r gamma D/L)^{1/beta - 1} + M^{-s beta},    gamma <= O(1).
 
-Three printed entries do not solve these balances (``form="printed"`` keeps them, ``form="corrected"`` is the solution,
-derived here and by computer algebra in :mod:`.symbolic`):
+Two printed entries do not solve these balances (``form="printed"`` keeps them, ``form="corrected"`` is the solution,
+derived here and by computer algebra in :mod:`.symbolic`).  They are quoted from the text as extracted: a sign or a
+factor may be a slip of typesetting.
 
 - WSD, easy, data: the logarithm of the peak rate has exponent ``-(beta-1)/(1+s beta)``; printed with a plus.
 - WSD, easy, compute: peak rate, width and data are printed as for the exponential schedule, with which the
   approximation error alone exceeds the printed risk by ``(log C)^{s/(2 + s beta)}``.
-- WSD, hard: the printed decay fraction is the least one that keeps the rate (``least_cooldown``), not the best one.
+
+In the hard regime Table 1 prints a lower bound on the decay fraction of WSD (``least_cooldown``), which is right; the
+best fraction (``cooldown``) is not printed and derived here.
 
 :func:`optimise_data` and :func:`optimise_compute` minimise the closed forms of :mod:`.schedule_laws` numerically, for
 budgets up to 1e100.
@@ -61,8 +64,8 @@ class Allocation:
         Model width; for a data budget the least one that keeps the rate (wider never hurts); None: not printed.
     data : Rate
     cooldown, least_cooldown : Rate or None
-        WSD only, in the number of *samples* D: best fraction r of the steps in the decay phase, and the least one that
-        keeps the rate.
+        WSD only, in the number of *samples* D: best fraction r of the steps in the decay phase (None where it is not
+        printed), and the least one that keeps the rate.
     """
 
     risk: Rate
@@ -249,7 +252,7 @@ def _least(width, form):
 def _hard_cooldown(s, b, form):
     least = Rate((s * b + 1.0 - b) / (b - 1.0), 1.0)
     if form == "printed":
-        return least, least
+        return None, least
     return Rate(-(1.0 - 1.0 / b - s) / (2.0 - 1.0 / b), (1.0 - 1.0 / b) / (2.0 - 1.0 / b)), least
 
 

@@ -30,7 +30,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq, minimize, minimize_scalar
-from scipy.special import softmax
 
 from .. import learning_rates
 from .compression import compress
@@ -170,61 +169,51 @@ def optimal_schedule(problem, data, peak):
     return _assemble(spectrum, table, data, peak, horizon, crossover, scale)
 
 
-def schedule_by_descent(problem, data, peak, cells=200):
-    """Minimise the same law by gradient descent over a piecewise constant noise scale and the horizon.
+def schedule_by_descent(problem, data, peak, cells=100):
+    """Minimise the same law over a piecewise constant noise scale and the horizon, by a general-purpose optimiser.
 
     The oracle of :func:`optimal_schedule`: it does not use the Lagrange condition.  The intrinsic time is cut into
-    ``cells`` cells at fixed fractions (equal in logarithm) of a free horizon; the data spent in each, on top of what
-    the cap forces, is a softmax of free parameters, so that the budget holds identically; L-BFGS with the analytic
-    gradient.
+    ``cells`` cells at fixed fractions (equal in logarithm) of a free horizon; sequential quadratic programming with the
+    analytic gradient moves the logarithms of the horizon and of the data spent per unit of time in each cell, with the
+    cap as a bound and the budget as an equality.
 
     Returns
     -------
     risk : float
-        Approaches the optimum from above as the cells are refined.
+        Comes to the optimum from above, like ``cells^-2``.
     remaining_time, noise_scale : ndarray, shape (cells,)
         Geometric middle of each cell and the noise scale in it.
     """
     spectrum = _validated(problem, data, peak)
-    slowest = LONGEST / spectrum.eigenvalues.min()
-    limit = min(data * peak * (1.0 - 1e-9), slowest)
+    limit = min(data * peak * (1.0 - 1e-9), LONGEST / spectrum.eigenvalues.min())
     fractions = np.concatenate([[0.0], np.geomspace(min(1e-3, 0.05 / limit), 1.0, cells)])
+    cell, pace = np.diff(fractions), data / limit
+    half = 0.5 * spectrum.noise**2
 
-    def unpack(parameters):
-        share = 1.0 / (1.0 + math.exp(-parameters[0]))
-        edges = share * limit * fractions
-        widths = np.diff(edges)
-        least = widths / peak
-        part = softmax(parameters[1:])
-        return share, edges, widths, least, part, least + (data - least.sum()) * part
-
-    def objective(parameters):
-        share, edges, widths, least, part, spent = unpack(parameters)
-        horizon = edges[-1]
-        mass = np.diff(_kernel_mass(spectrum, edges))
-        loss = 0.5 * (_signal(spectrum, horizon) + spectrum.noise**2 * np.sum(mass * widths / spent))
-        by_spent = -0.5 * spectrum.noise**2 * mass * widths / spent**2
-        free = data - least.sum()
-        slope = np.empty_like(parameters)
-        slope[1:] = free * part * (by_spent - np.dot(by_spent, part))
+    def objective(x):
+        horizon = limit * math.exp(x[0])
+        edges, spent = horizon * fractions, pace * np.exp(x[1:])
+        noise = half * np.diff(_kernel_mass(spectrum, edges)) / spent
+        loss = 0.5 * _signal(spectrum, horizon) + noise.sum()
         kernel = _kernel(spectrum, edges)
-        mass_slope = np.diff(kernel * fractions)
-        width_slope = widths / horizon
-        direct = 0.5 * spectrum.noise**2 * np.sum((mass_slope * widths + mass * width_slope) / spent)
-        least_slope = width_slope / peak
-        through = np.dot(by_spent, least_slope - least_slope.sum() * part)
-        by_horizon = -_signal_rate(spectrum, horizon) + direct + through
-        slope[0] = by_horizon * limit * share * (1.0 - share)
-        return math.log(loss), slope / loss
+        by_horizon = half * np.sum(np.diff(kernel * fractions) / spent) - _signal_rate(spectrum, horizon)
+        return math.log(loss), np.concatenate([[horizon * by_horizon], -noise]) / loss
 
-    start = np.zeros(cells + 1)
-    start[1:] = np.log(np.diff(fractions))
-    found = min((minimize(objective, np.concatenate([[first], start[1:]]), jac=True, method="L-BFGS-B",
-                          options={"maxiter": 20_000, "maxfun": 40_000, "ftol": 1e-15, "gtol": 1e-9, "maxcor": 30})
-                 for first in (-1.0, 1.0)), key=lambda result: result.fun)
-    _, edges, widths, _, _, spent = unpack(found.x)
+    def budget(x):
+        return math.log(np.dot(cell, np.exp(x[1:]))) + x[0]
+
+    def budget_slope(x):
+        part = cell * np.exp(x[1:])
+        return np.concatenate([[1.0], part / part.sum()])
+
+    bounds = [(None, 0.0)] + [(-math.log(pace * peak), None)] * cells
+    runs = [minimize(objective, np.concatenate([[share], np.full(cells, -share)]), jac=True, method="SLSQP",
+                     bounds=bounds, constraints={"type": "eq", "fun": budget, "jac": budget_slope},
+                     options={"maxiter": 2000, "ftol": 1e-13}) for share in (-4.0, -1.0, -0.02)]
+    found = min((run for run in runs if abs(budget(run.x)) < 1e-8), key=lambda run: run.fun)
+    edges = limit * math.exp(found.x[0]) * fractions
     middle = np.sqrt(np.maximum(edges[:-1], 1e-3 * edges[1]) * edges[1:])
-    return math.exp(found.fun) + spectrum.approximation_error, middle, widths / spent
+    return math.exp(found.fun) + spectrum.approximation_error, middle, np.exp(-found.x[1:]) / pace
 
 
 def compute_optimal(problem, compute, peak):
@@ -296,7 +285,7 @@ def decay_power(problem, remaining_time):
     table = _KernelTable(spectrum, x.max())
     values = spectrum.eigenvalues
     falling = 2.0 * spectrum.sum(values**3 * np.exp(-2.0 * np.outer(x, values)))
-    sums = np.array([table.root_sum(point) for point in x])
+    sums = table.root_sums_at(x)
     return 0.5 * sums * falling * _kernel(spectrum, x) ** -1.5
 
 
@@ -316,6 +305,11 @@ class _KernelTable:
 
     def signal(self, x):
         return _signal(self.spectrum, x)
+
+    def root_sums_at(self, x):
+        """``J`` at each of many points, shape (n,)."""
+        place = np.minimum(np.searchsorted(self.edges, x, side="right") - 1, self.edges.size - 1)
+        return self.root_sums[place] + self._panel(self.edges[place], x)
 
     def root_sum(self, x):
         """``J(x)``."""
@@ -369,7 +363,7 @@ def _assemble(spectrum, table, data, peak, horizon, crossover, scale):
     x = np.unique(np.concatenate([points[points < horizon], [crossover, horizon]]))
     free = x <= crossover
     spent = np.empty_like(x)
-    spent[free] = np.array([table.root_sum(point) for point in x[free]]) / scale
+    spent[free] = table.root_sums_at(x[free]) / scale
     start = table.root_sum(crossover) / scale
     spent[~free] = start + (x[~free] - crossover) / peak
     gamma = np.minimum(peak, scale / np.sqrt(table.kernel(x)))
