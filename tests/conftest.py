@@ -1,10 +1,14 @@
 """Fixtures that several test files share."""
 
 import os
+import signal
 
 # before anything imports numpy: the workers share the cores, and BLAS threads would only fight over them
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+# started in the background by a shell, the tests would hand an ignored Ctrl-C down to the programs they interrupt
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import fake_topic  # noqa: E402
 import pytest  # noqa: E402

@@ -171,6 +171,21 @@ def test_batch_schedules():
     assert batch_sizes.from_csv(["step,batch_size", "1,4", "3,8"]).sizes.tolist() == [4, 4, 4, 8]
     assert batch_sizes.from_csv(["batch_size", "2", "3"]).samples == 5
     assert batch_sizes.as_sizes(batch_sizes.constant(3, 2), 3).tolist() == [2, 2, 2]
+    assert batch_sizes.shaped_like(lr.linear(4, 0.1), 1, 7).sizes.tolist() == [1, 3, 5, 7]
+    assert batch_sizes.warmup(batch_sizes.constant(2, 9), 4).sizes.tolist() == [1, 3, 5, 7, 9, 9]
+
+
+@pytest.mark.parametrize("name", [name for name in SHAPES if name != "constant"])
+@given(steps=st.integers(50, 500), peak=PEAKS, size=st.integers(1, 64))
+def test_batch_sizes_of_any_shape(name, steps, peak, size):
+    schedule = SHAPES[name](steps, peak, peak / 8)
+    shaped = batch_sizes.shaped_like(schedule, 16, 1024)
+    falling = schedule.rates[:-1] > schedule.rates[1:]
+    assert shaped.sizes[0] == 16 and shaped.sizes.max() == 1024
+    assert np.all(np.diff(shaped.sizes)[falling] >= 0)
+    matched = batch_sizes.matched(schedule, size).sizes
+    # the same noise level eta/B, as far as whole batches can
+    np.testing.assert_allclose(schedule.peak / matched, schedule.rates / size, rtol=0.5 / size + 1e-9)
 
 
 @settings(max_examples=50, deadline=None)
@@ -191,7 +206,13 @@ def test_batch_ramps_are_whole_and_between_their_ends(steps, first, last):
     (lambda: batch_sizes.stages(10, [1, 2], [1.0]), "within"),
     (lambda: batch_sizes.linear(10, 0, 5), "first batch size is 0"),
     (lambda: batch_sizes.exponential(10, 1, math.inf), "last batch size is inf"),
-    (lambda: batch_sizes.from_csv(["batch_size", "1.5"]), "whole number")])
+    (lambda: batch_sizes.from_csv(["batch_size", "1.5"]), "whole number"),
+    (lambda: batch_sizes.shaped_like(lr.constant(4, 0.1), 1, 8), "must vary to have a shape"),
+    (lambda: batch_sizes.shaped_like([0.1, 0.2], 1, 8), "must be a learning-rate Schedule"),
+    (lambda: batch_sizes.shaped_like(lr.linear(4, 0.1), 0.5, 8), "first batch size is 0.5; it must be >= 1"),
+    (lambda: batch_sizes.matched(lr.cyclic(8, 0.1)), "learning rate of step 1 is 0.0; it must be > 0"),
+    (lambda: batch_sizes.warmup(lr.constant(4, 0.1), 3), "must be a BatchSchedule"),
+    (lambda: batch_sizes.warmup(batch_sizes.constant(4, 8), 0), "steps is 0")])
 def test_invalid_batch_sizes_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()

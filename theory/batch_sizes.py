@@ -1,7 +1,9 @@
 """Batch-size schedules: the number of samples B_k that step k averages over.
 
-Built like the learning-rate schedules, rounded to whole samples.  Everything that takes a ``batch_size`` accepts an
-integer, a sequence with one entry per step, or a :class:`BatchSchedule`; :func:`as_sizes` is how.
+Built like the learning-rate schedules, rounded to whole samples: every shape of :mod:`.learning_rates` serves through
+:func:`shaped_like` (first to last size as the rate goes from its peak to its least) and :func:`matched` (the sizes that
+make at a constant rate the same noise level ``eta/B``).  Everything that takes a ``batch_size`` accepts an integer, a
+sequence with one entry per step, or a :class:`BatchSchedule`; :func:`as_sizes` is how.
 """
 
 import math
@@ -76,6 +78,52 @@ def exponential(steps, first, last):
     return _ramp("exponential", steps, first, last, lambda x, first, last: first * np.exp(math.log(last / first) * x))
 
 
+def shaped_like(schedule, first, last):
+    """The shape of a learning-rate schedule: ``first`` samples at its peak, ``last`` at its smallest rate, rounded.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        Of any shape but constant: ``lr.wsd``, ``lr.cosine``, ``lr.multi_step``, ``lr.cyclic``, ...
+    first, last : int
+        Batch sizes >= 1.
+    """
+    rates = _rates(schedule)
+    span = rates.max() - rates.min()
+    if span == 0.0:
+        raise ValueError(f"the schedule is constant at {schedule.peak:g}; its rate must vary to have a shape")
+    first, last = _size(first, "first"), _size(last, "last")
+    return BatchSchedule(np.round(first + (last - first) * ((rates.max() - rates) / span)), schedule.name)
+
+
+def matched(schedule, size=1):
+    """The sizes that make, at the constant peak rate, the noise level ``eta/B`` of a schedule at batch size ``size``.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        Rates > 0.
+    size : int
+        >= 1.
+
+    Returns
+    -------
+    BatchSchedule
+        ``round(size peak/eta_k)``: what growing batches do in place of a falling rate where only ``eta/B`` matters.
+    """
+    rates = _rates(schedule)
+    learning_rates._refuse(rates <= 0, rates, "learning rate", "be > 0 to be matched by a batch size")
+    return BatchSchedule(np.round(_size(size, "matched") * schedule.peak / rates), f"matched to {schedule.name}")
+
+
+def warmup(schedule, steps, start=1):
+    """Put ``steps`` >= 1 steps in front of ``schedule`` that go linearly from ``start`` to its first size, rounded."""
+    if not isinstance(schedule, BatchSchedule):
+        raise ValueError(f"schedule is a {type(schedule).__name__}; it must be a BatchSchedule")
+    ahead = linear(steps, start, schedule.sizes[0])
+    return BatchSchedule(np.concatenate([ahead.sizes, schedule.sizes]), f"warm-up + {schedule.name}")
+
+
 def from_array(sizes, name="array"):
     """Wrap any sequence of whole numbers >= 1."""
     return BatchSchedule(sizes, name)
@@ -116,8 +164,18 @@ def as_sizes(batch_size, steps):
 
 def _ramp(name, steps, first, last, shape):
     steps = learning_rates._steps(steps)
-    first, last = number(first, "first batch size"), number(last, "last batch size")
-    for label, size in (("first", first), ("last", last)):
-        if not (np.isfinite(size) and size >= 1):
-            raise ValueError(f"{label} batch size is {size}; it must be >= 1")
+    first, last = _size(first, "first"), _size(last, "last")
     return BatchSchedule(np.round(shape(np.arange(steps) / steps, first, last)), name)
+
+
+def _size(value, label):
+    value = number(value, f"{label} batch size")
+    if not (np.isfinite(value) and value >= 1):
+        raise ValueError(f"{label} batch size is {value}; it must be >= 1")
+    return value
+
+
+def _rates(schedule):
+    if not isinstance(schedule, learning_rates.Schedule):
+        raise ValueError(f"schedule is a {type(schedule).__name__}; it must be a learning-rate Schedule")
+    return schedule.rates
