@@ -19,6 +19,7 @@ import numpy as np
 
 from ..sims import cluster, engine, results
 from ..sims.errors import Diverged
+from ..sims.store import DamagedWarning
 from ..sims.versions import source_digest
 from ..theory.arguments import shown
 from .experiment import Experiment, Simulation, find, table_of
@@ -74,7 +75,11 @@ class Sweep:
     def __post_init__(self):
         made = find(self.experiment)
         _check_replicas(made, self.replicas, self.seed)
-        axes = dict(_axes(self.grid))
+        pairs = list(_axes(self.grid))
+        axes = dict(pairs)
+        for number, (name, _) in enumerate(pairs):
+            if name in (other for other, _ in pairs[:number]):
+                raise ValueError(f"{name} is an axis twice, as \"{name}\" and as a nested table; it must be given once")
         object.__setattr__(self, "axes", axes)
         given = {name.split(".")[0] for name in axes if "." not in name} | set(self.fixed)
         for name in (*axes, *self.fixed):
@@ -274,7 +279,7 @@ def _is_long(experiment, point, replicas):
 
 def _computed(index, name, parameters, replicas, seed, jobs=1, **engine_options):
     """One point, in whatever process."""
-    notes = []
+    table, notes, seen, failed = {}, [], [], False
     try:
         prepared, notes = _prepared(find(name), parameters)
         with warnings.catch_warnings(record=True) as seen:
@@ -285,11 +290,14 @@ def _computed(index, name, parameters, replicas, seed, jobs=1, **engine_options)
                     chunk=_chunk(prepared, replicas, jobs), **engine_options))
             else:
                 table = prepared()
-        notes += [str(each.message) for each in seen]
+        notes += [str(each.message) for each in seen if not issubclass(each.category, DamagedWarning)]
     except (Diverged, ArithmeticError, ValueError, TypeError, LookupError, RuntimeError) as error:
         notes.append(" ".join(str(error).split()) or type(error).__name__)
-        return Result(index, {}, "; ".join(notes), failed=True)
-    return Result(index, table, "; ".join(dict.fromkeys(notes)))
+        failed = True
+    for each in seen:
+        if issubclass(each.category, DamagedWarning):   # says something of this disk, nothing of the point
+            warnings.warn(each.message, stacklevel=2)
+    return Result(index, table, "; ".join(dict.fromkeys(notes)), failed)
 
 
 def _chunk(prepared, replicas, jobs):

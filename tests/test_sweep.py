@@ -180,6 +180,18 @@ def test_a_damaged_result_is_set_aside_and_computed_again(spec, tmp_path, damage
     assert len(list((tmp_path / "out.csv.store").rglob("*.damaged"))) == 2
 
 
+def test_a_damaged_chunk_is_computed_again_and_leaves_no_trace_in_the_table(spec, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "SHORT_SECONDS", 0.0)
+    assert exit_code(["sweep", spec()]) == 0
+    first, chunks = (tmp_path / "out.csv").read_bytes(), sorted((tmp_path / "out.csv.store").rglob("*.moments"))
+    shutil.rmtree(tmp_path / "out.csv.store" / "points")
+    chunks[0].write_bytes(chunks[0].read_bytes()[:-3])
+    with pytest.warns(DamagedWarning, match="is truncated"):
+        assert exit_code(["sweep", spec()]) == 0
+    assert (tmp_path / "out.csv").read_bytes() == first
+    assert chunks[0].with_suffix(".damaged").exists() and {row["note"] for row in table(tmp_path / "out.csv")} == {""}
+
+
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
 def test_an_interrupted_sweep_goes_on_to_the_same_bytes(spec, tmp_path, sent, code):
     log, other = tmp_path / "log", tmp_path / "other"
@@ -295,6 +307,7 @@ def test_numbers_are_read_back_to_the_last_bit():
     ("cooldown = 0.25", 'cooldown = 0.25, warmup = "x"', ["'x'"]),
     ('{kind = "wsd", steps = 40, cooldown = 0.25}', "7", ["schedule.peak", "schedule is 7", "table"]),
     ("schedule.peak = [0.05, 0.2]", "", ["lacks 'peak'"]),
+    ("schedule.peak = [0.05, 0.2]", 'schedule.peak = [0.05]\n"schedule.peak" = [0.2]', ["schedule.peak", "axis twice"]),
     ("schedule.peak", "schedule.peak.height", ["peak is None", "table"]),
     ("times = [10, 40]", "times = [40, 10]", ["times are", "increase"]),
     ("times = [10, 40]", "times = 1", ["times is 1", "[2,"]),
