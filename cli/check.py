@@ -19,7 +19,7 @@ def command(patterns, effort, device, jobs, dask, as_json):
     A claim HOLDS if its judge accepts the statement and rejects every control.  The exit code is 1 if one FAILS or is
     TOOTHLESS.
     """
-    spent = Effort(level=effort, device=selection.device(device), cluster=selection.cluster(dask), jobs=jobs)
+    spent = Effort(level=effort, device=selection.device(device), cluster=selection.cluster(dask, device), jobs=jobs)
     chosen = selection.claims(patterns)
     waiting, done, outcomes = [claim.id for claim in chosen], {}, []
     for outcome in run(chosen, spent, jobs):

@@ -14,7 +14,7 @@ from . import selection
 @selection.options
 def command(patterns, out, effort, device, jobs, dask):
     """Draw the figures whose id matches a glob pattern; each gives a PNG, a PDF and a CSV."""
-    spent = Effort(level=effort, device=selection.device(device), cluster=selection.cluster(dask))
+    spent = Effort(level=effort, device=selection.device(device), cluster=selection.cluster(dask, device))
     broken = 0
     for plate in draw(selection.plates(patterns), spent, out, jobs):
         if plate.paths:

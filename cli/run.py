@@ -51,7 +51,7 @@ def command(topics, effort, device, jobs, dask, out, table_path, with_figures, r
     if Path(table_path).exists():
         paper_table.read(table_path)   # refuse a foreign file now rather than after the work
     store = _store(out, keep=resume) if effort == "full" or resume else None
-    spent = Effort(level=effort, device=selection.device(device), cluster=selection.cluster(dask), store=store)
+    spent = Effort(level=effort, device=selection.device(device), cluster=selection.cluster(dask, device), store=store)
     claims = [claim for topic in names for claim in checks.load(topic).values()]
     plates = [plate for topic in names for plate in figures.load(topic).values()] if with_figures else []
     so_far = Progression()

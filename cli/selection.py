@@ -39,14 +39,18 @@ def device(name: str) -> str:
     return name
 
 
-def cluster(address: str | None) -> str | None:
+def cluster(address: str | None, where: str = "cpu") -> str | None:
     """`address`, if a Dask cluster with the same versions as here works there; None stays None.
+
+    A GPU (`where`) is fed by this process alone, so it is refused beside a cluster, which would stand idle.
 
     Raises
     ------
     ValueError, ConnectionError
         If it is malformed, ``distributed`` is missing, nobody answers, or a worker differs.
     """
+    if address is not None and where == "gpu":
+        raise ValueError(f"device is 'gpu' and the Dask address is {address!r}; only one of them can do the work")
     if address is not None:
         from ..sims.cluster import connected
 

@@ -20,11 +20,11 @@ from .versions import versions
 
 PATIENCE = 5.0
 """Seconds to wait for the scheduler's answer, and for its first worker."""
-ADDRESS = re.compile(r"(?:tcp|tls)://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):(?P<port>[0-9]{1,5})")
+ADDRESS = re.compile(r"tcp://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):(?P<port>[0-9]{1,5})")
 
 
 def checked_address(address) -> str:
-    """`address`, if it reads ``tcp://host:port`` (or ``tls://``); whether anybody listens there is not asked.
+    """`address`, if it reads ``tcp://host:port``; whether anybody listens there is not asked.
 
     Raises
     ------
@@ -79,11 +79,25 @@ def connected(address: str, compare: bool = True):
             yield max(2, sum(cores.values()))
 
 
+async def _identity(address):
+    """What the scheduler says of itself; asked before a client is made, whose constructor may wait for ever."""
+    from distributed import rpc
+
+    remote = rpc(address)
+    try:
+        return await asyncio.wait_for(remote.identity(), PATIENCE)
+    finally:
+        await remote.close_rpc()
+
+
 @contextlib.contextmanager
 def _opened(Client, address):
     try:
+        known = asyncio.run(_identity(address))
+        if not (isinstance(known, dict) and known.get("type") == "Scheduler"):
+            raise ValueError("something else answers")
         client = Client(address, timeout=PATIENCE, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:   # a peer that speaks another protocol can make the client raise anything
         raise ConnectionError(f"no Dask scheduler answers at {address} within {PATIENCE:g} s "
                               f"({type(error).__name__})") from error
     try:

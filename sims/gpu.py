@@ -77,9 +77,14 @@ class Device:
 
         Arguments are arrays of the device and NumPy scalars of the kernel's types.
         """
-        if source not in self._modules:
-            self._modules[source] = self._cupy.RawModule(code=cuda.source(source), options=cuda.OPTIONS)
-        function = self._modules[source].get_function(kernel)
+        try:
+            if source not in self._modules:
+                self._modules[source] = self._cupy.RawModule(code=cuda.source(source), options=cuda.OPTIONS)
+            function = self._modules[source].get_function(kernel)
+        except Exception as error:   # NVRTC or its headers are missing or too old: CuPy raises many kinds
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise DeviceUnavailable(f"device is 'gpu' and its kernels cannot be compiled ({reason}); "
+                                    "use 'cpu'") from error
         if shared > 32 * 1024:   # beyond 48 KiB with a kernel's own arrays, it has to be asked for
             function.max_dynamic_shared_size_bytes = shared
         function((grid,), (block,), arguments, shared_mem=shared)

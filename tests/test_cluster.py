@@ -1,6 +1,7 @@
 """A real Dask cluster on loopback: the same bits as here, and what a worker, or the scheduler, takes along."""
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -276,15 +277,37 @@ def test_a_cluster_without_workers_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("address", ["", "nonsense", "tcp://", "tcp://host", "host:8786", "tcp://host:0",
-                                     "tcp://host:65536", "tcp://host:eighty", "http://host:8786", "tcp://a b:1", None])
+                                     "tcp://host:65536", "tcp://host:eighty", "http://host:8786", "tls://host:8786",
+                                     "tcp://a b:1", None])
 def test_malformed_addresses_are_refused(address):
     with pytest.raises(ValueError, match=r"Dask address is .*; it must be tcp://host:port"):
         cluster.checked_address(address)
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:8786", "tls://head.example.org:1", "tcp://[::1]:65535"])
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:8786", "tcp://head.example.org:1", "tcp://[::1]:65535"])
 def test_addresses_of_schedulers_are_taken(address):
     assert cluster.checked_address(address) == address
+
+
+@pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-OpenSSH_9.2p1\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_somebody_else_there_is_one_line_and_code_2(invented, capsys, greeting, monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        def greet():
+            with contextlib.suppress(OSError):
+                while True:
+                    visitor = server.accept()[0]
+                    visitors.append(visitor)
+                    visitor.sendall(greeting)
+        visitors = []
+        threading.Thread(target=greet, daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        assert exit_code(["check", "good.*", "--dask", address]) == 2
+        server.shutdown(socket.SHUT_RDWR)
+    for visitor in visitors:
+        visitor.close()
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and f"no Dask scheduler answers at {address}" in line
 
 
 @pytest.mark.parametrize("command", [["check", "good.*"], ["figure", "good.line"], ["run"]])

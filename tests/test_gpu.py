@@ -155,6 +155,21 @@ class CUDARuntimeError(RuntimeError):
     pass
 
 
+class NoCompiler:
+    """CuPy with a device and without NVRTC."""
+
+    def RawModule(self, code, options):
+        raise RuntimeError("CuPy failed to load libnvrtc.so.13: cannot open shared object file\nsecond line")
+
+
+def test_kernels_that_cannot_be_compiled_are_said_in_one_line():
+    device = object.__new__(gpu.Device)   # its constructor asks a real one for its properties
+    device._cupy, device._modules = NoCompiler(), {}
+    with pytest.raises(DeviceUnavailable, match="kernels cannot be compiled .*libnvrtc.*use 'cpu'") as error:
+        device.launch("streams", "words", 1, 32)
+    assert "\n" not in str(error.value)
+
+
 class NoCuda:
     """CuPy without a device."""
 
