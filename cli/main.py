@@ -77,8 +77,10 @@ def main(arguments=None):
     # BLAS sums in another order with another number of threads; claims run side by side anyway
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")   # a terminal that knows no check mark shows "?" instead
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:   # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w"))
+        getattr(sys, name).reconfigure(errors="replace")   # a terminal that knows no check mark shows "?" instead
     code = exit_code(arguments)
     signal.signal(signal.SIGINT, signal.SIG_DFL)   # the work is done: a Ctrl-C now ends the farewell, in silence
     sys.exit(code)

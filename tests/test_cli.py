@@ -281,3 +281,12 @@ def test_a_terminal_without_check_marks_is_no_error(tmp_path):
         [sys.executable, "-c", "import fake_topic; fake_topic.command_line()", "check", "good.parallels"], cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(TESTS), "PYTHONIOENCODING": "latin-1"}, capture_output=True, text=True)
     assert process.returncode == 0 and process.stdout.startswith("? HOLDS")
+
+
+@pytest.mark.parametrize("arguments, closed, code", [(["cite", "fsl"], 1, 0), (["cite", "fsl"], 2, 0),
+                                                     (["cite", "nothing"], 2, 2)])
+def test_a_closed_stream_is_no_failure(arguments, closed, code):
+    typed = "from theorycheck.cli.main import main; main()"
+    ran = subprocess.run(["sh", "-c", f'"$0" -c "$1" "$2" "$3" {closed}>&-', sys.executable, typed, *arguments],
+                         capture_output=True, text=True, timeout=120)
+    assert ran.returncode == code and "Traceback" not in ran.stderr + ran.stdout
