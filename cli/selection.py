@@ -69,7 +69,7 @@ def options(function):
     """Add ``--effort``, ``--device``, ``--jobs`` and ``--dask`` to a command."""
     for option in (
             dask_option,
-            click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), metavar="N",
+            click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 4096), metavar="N",
                          help="Processes that work side by side; the results do not depend on it."),
             click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "gpu"]),
                          help="Where Monte Carlo runs."),

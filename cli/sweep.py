@@ -20,7 +20,7 @@ KEYS = ("experiment", "replicas", "seed", "grid", "fixed", "output")
 
 @click.command("sweep")
 @click.argument("spec", metavar="SPEC.toml", type=click.Path(dir_okay=False))
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), metavar="N",
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 4096), metavar="N",
               help="Processes on this machine; the table does not depend on it.")
 @selection.dask_option
 @click.option("--store", type=click.Path(file_okay=False),

@@ -76,7 +76,7 @@ def connected(address: str, compare: bool = True):
         if compare:
             _compare(client, address)
         with parallel_config(backend=_backend()(client=client)):
-            yield max(2, sum(cores.values()))
+            yield min(4096, max(2, sum(cores.values())))
 
 
 async def _identity(address):

@@ -1,5 +1,6 @@
 """Sweeps: the table is right, the same to the byte however it was made, and bad specifications are refused."""
 
+import contextlib
 import csv
 import os
 import shutil
@@ -17,6 +18,7 @@ import slow_sweep  # noqa: F401 -- registers slow.square
 from theorycheck.checks import experiment, sweep, swept
 from theorycheck.cli import sweep as command
 from theorycheck.cli.main import exit_code
+from theorycheck.sims import cluster
 from theorycheck.sims.fsl import simulate
 from theorycheck.sims.store import DamagedWarning
 from theorycheck.theory import learning_rates as lr
@@ -331,6 +333,24 @@ def test_bad_specifications_get_one_line_and_code_2(spec, tmp_path, capsys, old,
     assert printed.err.count("\n") == 1 and "Traceback" not in printed.err and len(printed.err) < 1000, printed.err
     assert all(part in printed.err for part in parts), printed.err
     assert os.listdir(tmp_path) == ["spec.toml"]
+
+
+@pytest.mark.parametrize("line", [["sweep", "spec.toml"], ["check", "fsl"], ["run", "fsl"]])
+@pytest.mark.parametrize("jobs", ["0", "4097", "1000000000000"])
+def test_more_processes_than_any_machine_has_are_refused(capsys, line, jobs):
+    assert exit_code([*line, "--jobs", jobs]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and jobs in said and "4096" in said
+
+
+def test_a_cluster_of_more_threads_than_the_engine_takes_is_used(monkeypatch):
+    pytest.importorskip("distributed", reason="distributed is not installed; clusters were not tested")
+    monkeypatch.setattr(cluster, "_opened", lambda made, address: contextlib.nullcontext())
+    monkeypatch.setattr(cluster, "_workers", lambda client, address: {"a": 4000, "b": 4000})
+    monkeypatch.setattr(cluster, "_backend", lambda: lambda client: "sequential")
+    with cluster.connected("tcp://127.0.0.1:1", compare=False) as jobs:
+        problem = PowerLawRegression(1, 2, 4)
+        assert simulate(problem, lr.constant(3, 0.1), replicas=8, seed=1, jobs=jobs).replicas == 8
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"x = " + b"[" * 5000, None])
