@@ -59,7 +59,7 @@ def command(spec, jobs, dask, store, keep_going):
     store = Path(store) if store is not None else path.with_name(f"{path.name}.store")
     selection.cluster(dask)
     found = _run(wanted, points, store, jobs, dask)
-    write(path, encoded(sweeps.rows(points, found), path.suffix))
+    write(path, encoded(sweeps.rows(points, found), path.suffix), "the table")
     failed = sum(result.failed for result in found.values())
     reused = sum(result.reused for result in found.values())
     click.echo(f"{path}: {len(points)} points, {reused} of them from the store")

@@ -140,27 +140,14 @@ class Store:
             If the file is there and cannot be read.
         """
         path = self.path(first, last)
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
+        content = read(path)
+        if content is None:
             return None
-        except OSError as error:
-            raise _explain(error, "read", path) from error
         array, lost, complaint = unpack(content, self.identity, first, last, shape)
         if complaint:
-            self._set_aside(path, complaint)
+            set_aside(path, f"{complaint}; it was set aside as *.damaged and its replicas are computed again")
             return None
         return array, lost
-
-    def _set_aside(self, path, complaint):
-        try:
-            os.replace(path, path.with_suffix(".damaged"))
-        except FileNotFoundError:
-            pass                     # another process was faster
-        except OSError as error:
-            raise _explain(error, "set aside a damaged file of", path) from error
-        warnings.warn(f"{path} {complaint}; it was set aside as *.damaged and its replicas are computed again",
-                      DamagedWarning, stacklevel=4)
 
 
 def open_store(root, name: str, parameters: dict, shape: tuple, seed: int) -> Store:
@@ -201,17 +188,14 @@ def pack(identity: str, first: int, last: int, array: np.ndarray, lost=None) -> 
     if lost:
         header["diverged"] = sorted(lost.items())
     body = json.dumps(header).encode() + b"\n" + data.tobytes()
-    return MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+    return sealed(MAGIC, body)
 
 
 def unpack(content: bytes, identity: str, first: int, last: int, shape: tuple):
     """``(array, lost, "")``, or ``(None, None, complaint)`` if :func:`pack` does not write this for these arguments."""
-    start = len(MAGIC) + 65
-    if not content.startswith(MAGIC):
-        return None, None, "is not a file of this store" if len(content) >= len(MAGIC) else "is truncated"
-    body = content[start:]
-    if hashlib.sha256(body).hexdigest().encode() + b"\n" != content[len(MAGIC):start]:
-        return None, None, "is truncated or altered (its checksum does not match)"
+    body, complaint = opened(MAGIC, content)
+    if complaint:
+        return None, None, complaint
     line, _, data = body.partition(b"\n")
     try:
         header = json.loads(line)
@@ -224,12 +208,82 @@ def unpack(content: bytes, identity: str, first: int, last: int, shape: tuple):
     return np.frombuffer(data, dtype="<f8").reshape(shape).astype(np.float64), lost, ""
 
 
+def sealed(magic: bytes, body: bytes) -> bytes:
+    """`body` behind a magic line and its checksum; :func:`opened` takes them off."""
+    return magic + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+
+def opened(magic: bytes, content: bytes) -> tuple:
+    """``(body, "")``, or ``(None, complaint)`` if :func:`sealed` does not write this."""
+    start = len(magic) + 65
+    if not content.startswith(magic):
+        return None, "is not a file of this store" if len(content) >= len(magic) else "is truncated"
+    body = content[start:]
+    if hashlib.sha256(body).hexdigest().encode() + b"\n" != content[len(magic):start]:
+        return None, "is truncated or altered (its checksum does not match)"
+    return body, ""
+
+
 def _header(identity, first, last, shape):
     return {"format": FORMAT, "identity": identity, "first": first, "last": last, "shape": list(shape)}
 
 
-def write(path: Path, content: bytes) -> None:
+def read(path: Path) -> bytes | None:
+    """The content of a file of a store, or None if there is no such file.
+
+    Raises
+    ------
+    StoreFailed
+        In one line, if it is there and cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _explain(error, "read", path) from error
+
+
+def set_aside(path: Path, complaint: str) -> None:
+    """Rename a file that cannot be trusted to ``*.damaged`` and warn, with its path before the complaint.
+
+    Raises
+    ------
+    StoreFailed
+        In one line, if it cannot be renamed.
+    """
+    try:
+        os.replace(path, path.with_suffix(".damaged"))
+    except FileNotFoundError:
+        pass                     # another process was faster
+    except OSError as error:
+        raise _explain(error, "set aside a damaged file of", path) from error
+    warnings.warn(f"{path} {complaint}", DamagedWarning, stacklevel=4)
+
+
+def make(directory: Path) -> None:
+    """Make a folder of a store and those above it, if need be.
+
+    Raises
+    ------
+    StoreFailed
+        In one line, if it cannot be made.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _explain(error, "make", directory) from error
+
+
+def write(path: Path, content: bytes, what: str = "the store") -> None:
     """Write a whole file or none: temporary name, flush to the disk, rename, flush the directory.
+
+    Parameters
+    ----------
+    path : Path
+    content : bytes
+    what : str
+        What the file is or belongs to, for the message.
 
     Raises
     ------
@@ -247,7 +301,7 @@ def write(path: Path, content: bytes) -> None:
         _flush_directory(path.parent)
     except OSError as error:
         _remove(temporary)
-        raise _explain(error, "write", path) from error
+        raise _explain(error, "write", path, what) from error
     except BaseException:
         _remove(temporary)
         raise
@@ -278,5 +332,5 @@ def _sweep(directory):
             continue
 
 
-def _explain(error, action, path):
-    return StoreFailed(error.errno, f"cannot {action} the store: {error.strerror or error}", str(path))
+def _explain(error, action, path, what="the store"):
+    return StoreFailed(error.errno, f"cannot {action} {what}: {error.strerror or error}", str(path))

@@ -18,7 +18,8 @@ import slow_sweep  # noqa: F401 -- registers slow.square
 from theorycheck.checks import experiment, sweep, swept
 from theorycheck.cli import sweep as command
 from theorycheck.cli.main import exit_code
-from theorycheck.sims import cluster
+from theorycheck.sims import cluster, results
+from theorycheck.sims.errors import StoreFailed
 from theorycheck.sims.fsl import simulate
 from theorycheck.sims.store import DamagedWarning
 from theorycheck.theory import learning_rates as lr
@@ -180,6 +181,49 @@ def test_a_damaged_result_is_set_aside_and_computed_again(spec, tmp_path, damage
         assert exit_code(["sweep", spec(SLOW % (log, 0.0))]) == 0
     assert (tmp_path / "out.csv").read_bytes() == first and len(log.read_text().split()) == 10
     assert len(list((tmp_path / "out.csv.store").rglob("*.damaged"))) == 2
+
+
+def test_a_damaged_result_that_another_process_set_aside_first_is_no_error(tmp_path, monkeypatch):
+    results.save(tmp_path, "ab" * 32, {"table": {}})
+    path = results.path_of(tmp_path, "ab" * 32)
+    path.write_bytes(b"noise")
+    rename = os.replace
+
+    def late(old, new):
+        rename(old, new)
+        rename(old, new)   # finds nothing left
+
+    monkeypatch.setattr(os, "replace", late)
+    with pytest.warns(DamagedWarning, match="was set aside"):
+        assert results.load(tmp_path, "ab" * 32) is None
+    assert path.with_suffix(".damaged").read_bytes() == b"noise"
+
+
+@pytest.mark.parametrize(("block", "words"), [
+    (lambda root, path: path.mkdir(parents=True), "cannot read the store: Is a directory"),
+    (lambda root, path: root.write_bytes(b""), "cannot (read|make) the store: (Not a directory|File exists)")])
+def test_a_folder_of_results_in_the_way_is_said_in_one_line(tmp_path, block, words):
+    root, name = tmp_path / "results", "ab" * 32
+    block(root, results.path_of(root, name))
+    for attempt in (lambda: results.load(root, name), lambda: results.save(root, name, {})):
+        with pytest.raises(StoreFailed, match=f"{words}|cannot write the store: Is a directory") as caught:
+            attempt()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_table_that_cannot_be_written_is_not_called_a_store(spec, tmp_path, capsys, monkeypatch):
+    rename = os.replace
+
+    def refuse(old, new):
+        if str(new).endswith(".csv"):
+            raise PermissionError(13, "Permission denied")
+        rename(old, new)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    assert exit_code(["sweep", spec()]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "out.csv: cannot write the table: Permission denied" in said
+    assert sorted(os.listdir(tmp_path)) == ["out.csv.store", "spec.toml"]
 
 
 def test_a_damaged_chunk_is_computed_again_and_leaves_no_trace_in_the_table(spec, tmp_path, monkeypatch):
