@@ -4,7 +4,9 @@ The points are the product of the axes, the last axis varying fastest.  An axis 
 entry of one that is a table (``schedule.peak``).  What a point gives is a pure function of its parameters, its seed and
 the sources of this package, so a table is the same to the byte for any number of processes, on a cluster, and
 after an interruption: a point that is in the store is not computed again.  A point whose Monte Carlo is long is cut
-into chunks, which are kept as well, so that more replicas later cost only the new ones.
+into chunks, which are kept as well, so that more replicas later cost only the new ones.  Chunks are named by the
+experiment's parameters and the version of its kernels, not by the sources: after any other change of the sources points
+are computed again, long ones from the chunks that are there.
 """
 
 import itertools

@@ -48,7 +48,8 @@ def command(spec, jobs, dask, store, keep_going):
     The table has one row for each point and recorded time: the point, what was found, and a note.  Finished points are
     kept in the store; after an interruption the same command goes on from there, and the table is the same to the byte
     for any --jobs, on a cluster and after resuming.  A claim is swept over effort = ["quick", "full"] and whatever else
-    its function takes; theorycheck itself must be installed on the workers of a cluster.
+    its function takes; each point of it is one task, of one process, whatever --jobs says.  theorycheck itself must be
+    installed on the workers of a cluster.
 
     The exit code is 1 if a point could not be computed; its note says why.
     """
