@@ -31,8 +31,8 @@ def deaf_children():
     """While open, processes that are started are deaf to Ctrl-C from their first instruction on, imports included.
 
     They inherit that from this process, where a Ctrl-C is held back until the end if no other thread takes signals.
-    One that does (of a progress bar, of a client of a cluster) takes the Ctrl-C instead and, since the process ignores it
-    meanwhile, drops it: it has to be typed again.  Off the main thread, and on Windows, this does nothing.
+    One that does (of a progress bar, of a client of a cluster) takes the Ctrl-C instead and, since the process ignores
+    it meanwhile, drops it: it has to be typed again.  Off the main thread, and on Windows, this does nothing.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
         yield
