@@ -22,8 +22,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from theorycheck.checks import sweep
 from theorycheck.checks.claim import Effort, Evidence
 from theorycheck.cli import demo
+from theorycheck.cli import sweep as sweep_command
 from theorycheck.cli.main import COMMANDS, DEBUG, command, exit_code
 from theorycheck.sims import fsl as sgd
 from theorycheck.sims import streams
@@ -161,6 +163,7 @@ EACH = 200
 COMMAND_LINES = 1500
 FILES = 1000
 CONTENTS = 1000
+SPECIFICATIONS = 500
 
 
 def test_there_are_ten_thousand_inputs():
@@ -202,6 +205,44 @@ def test_a_loss_curve_is_read_or_refused(tmp_path, content):
     path.write_bytes(content)
     curve = answers(read_csv, path)
     assert curve is None or np.isfinite(curve.rates).all()
+
+
+VALUE = st.sampled_from([
+    "0", "1", "2", "-1", "0.5", "1e400", "nan", "-inf", "true", '""', '"x"', '"full"', "[]", "[[]]", "[1]", "[0.5, 1]",
+    "[1, 1.0]", "[nan, nan]", '["a", 1]', "[{}]", "[true, false]", "{}", '{kind = "wsd"}', "{kind = 3}",
+    '{kind = "linear", steps = 9, peak = 0.2}', '{kind = "wsd", steps = 9, peak = [0.1]}', '[{kind = "array"}]',
+    '{kind = "array", rates = [0.1, "x"]}', "1979-05-27", "07:32:00", "99999999999999999999", '"\\u0000"', "é"])
+NAME = st.sampled_from([
+    "source", "capacity", "width", "schedule", "times", "schedule.peak", '"schedule.peak"', "schedule.peak.deep",
+    "schedule.steps", '"schedule.steps"', "batch_size", "noise", "features", "effort", "path", '""', '"."', "source.x"])
+CHANGES = st.just({}) | st.dictionaries(NAME, VALUE, max_size=2)
+GRID = {"source": "[0.5, 1]", '"schedule.peak"': "[0.1, 0.2]"}
+FIXED = {"capacity": "2", "width": "5", "schedule": '{kind = "linear", steps = 9, peak = 0.1}'}
+EXPERIMENTS = ["fsl.descent", "fsl.exact_risk", "fsl.functional_law"] * 3 + ["label_noise.descent", "good.line", "x"]
+
+
+@st.composite
+def specifications(draw):
+    """A specification that is right but for a few entries."""
+    name = draw(st.sampled_from(EXPERIMENTS))
+    top = {"experiment": f'"{name}"', **({"replicas": "8"} if name.endswith("descent") else {})}
+    top |= draw(st.just({}) | st.dictionaries(st.sampled_from(["replicas", "seed", "output"]), VALUE, max_size=1))
+    tables = {"grid": GRID | draw(CHANGES), "fixed": FIXED | draw(CHANGES), "output": {"path": '"out.csv"'}}
+    parts = [top, *tables.values()]
+    heads = ["", *(f"[{each}]\n" for each in tables)]
+    return "".join(head + "".join(f"{key} = {value}\n" for key, value in part.items())
+                   for head, part in zip(heads, parts))
+
+
+@fuzzed(SPECIFICATIONS)
+@given(text=specifications(), cut=st.sampled_from([None] * 9 + [0, 40, 90]))
+def test_a_sweep_is_prepared_or_refused(invented, text, cut):
+    path = invented / "spec.toml"
+    path.write_bytes(text.encode()[:cut])
+    wanted = answers(sweep_command.read, str(path))
+    if wanted is not None:
+        points = answers(sweep.checked, wanted[0])
+        assert points is None or len(points) == wanted[0].size
 
 
 @fuzzed(CONTENTS)
