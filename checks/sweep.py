@@ -89,6 +89,8 @@ class Sweep:
             if base not in made.parameters:
                 raise ValueError(f"{self.experiment} has no parameter {base!r}; it takes "
                                  f"{', '.join(made.parameters)}")
+            if "." in name and name in self.fixed:
+                raise ValueError(f"{name!r} is fixed by a dotted name; it must be an entry of the table {base}")
             if "." in name and base not in given:
                 raise ValueError(f"{name} is an axis, and {base} itself is not given; it must be a table")
             if name in axes and name in self.fixed:

@@ -340,6 +340,7 @@ def test_numbers_are_read_back_to_the_last_bit():
     ("source = [0.5, 1]", "", ["needs 'source'"]),
     ("capacity = 2", "capacity = 1", ["capacity is 1", "> 1"]),
     ("capacity = 2", "capacity = [2]", ["capacity is [2]", "number"]),
+    ("capacity = 2", 'capacity = 2\n"schedule.steps" = 3', ["'schedule.steps'", "entry of the table schedule"]),
     ("capacity = 2", "capacity = 2\nsource = 3", ["source is both"]),
     ("width = 10", "width = 0", ["width is 0", ">= 1"]),
     ("width = 10", "width = inf", ["width is inf"]),
