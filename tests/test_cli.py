@@ -119,7 +119,7 @@ def test_check_names_what_was_not_decided(invented, capsys):
     (["check", "paralels"], ["'paralels'", "good.parallels"]),
     (["check", "nope.*"], ["'nope.*'", "theorycheck list"]),
     (["check", "good.*", "zzz"], ["'zzz'"]),
-    (["check", "good.*", "--jobs", "0"], ["--jobs", "0", "x>=1"]),
+    (["check", "good.*", "--jobs", "0"], ["--jobs", "0", "1<=x<=4096"]),
     (["check", "good.*", "--jobs", "two"], ["--jobs", "'two'"]),
     (["check", "good.*", "--effort", "huge"], ["'huge'", "quick", "full"]),
     (["run", "--device", "tpu"], ["'tpu'", "cpu", "gpu"]),
