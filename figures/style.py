@@ -131,8 +131,3 @@ def loglog(axes):
     axes.set_xscale("log")
     axes.set_yscale("log")
     return axes
-
-
-def panel_letter(axes, letter: str):
-    """Put a bold letter at the upper left outside the axes."""
-    axes.set_title(letter, loc="left", fontweight="bold")

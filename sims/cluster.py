@@ -51,7 +51,7 @@ def connected(address: str, compare: bool = True):
     Yields
     ------
     int
-        Number of tasks the cluster works on at a time now, but at least 2; the ``jobs`` to ask the engine for.
+        Number of tasks the cluster works on at a time now, but from 2 to 4096; the ``jobs`` to ask the engine for.
 
     Raises
     ------
