@@ -5,6 +5,8 @@ from pkgutil import iter_modules
 
 TOPICS = {
     "fsl": "functional scaling laws of SGD in kernel regression",
+    "schedules": "the best learning-rate and batch-size schedules under functional scaling laws",
+    "label_noise": "label-noise SGD on two-layer linear networks",
 }
 """Every topic and what it is about, in the order of the report."""
 

@@ -267,7 +267,7 @@ def test_large_problems_use_an_iteration_that_agrees(monkeypatch):
         inputs = rng.normal(size=(count, 7))
         plain = theory.critical_step(kernel, inputs)
         with monkeypatch.context() as patch:
-            patch.setattr(theory, "MAX_ENTRIES", 0)
+            patch.setattr(theory.network, "MAX_ENTRIES", 0)
             assert theory.critical_step(kernel, inputs) == pytest.approx(plain, rel=1e-8)
 
 

@@ -52,7 +52,7 @@ import numpy as np
 from scipy import linalg
 from scipy.sparse import linalg as sparse_linalg
 
-from .arguments import number, numbers
+from ..arguments import number, numbers
 
 MAX_DIMENSION = 1024
 """Largest input dimension."""
