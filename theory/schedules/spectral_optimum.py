@@ -1,0 +1,217 @@
+r"""The best schedule by the functional scaling law with its exact spectral functions and its mini-batch noise.
+
+In intrinsic time t, with the ratio ``r = B/eta`` of batch size to learning rate (data are used at rate r), the law is
+
+    2 E = e(T) + int_0^T K(T-t) [e(t) + sigma_M^2] / r(t) dt,          int_0^T r dt = D,      r >= r_min ,
+    e(t) = sum w lambda theta*^2 exp(-2 lambda t),       K(u) = sum w lambda^2 exp(-2 lambda u) ,
+
+so for a given horizon T (Cauchy-Schwarz; water-filling where the floor binds)
+
+    r*(t) = max{ r_min, c f(t) },       f(t) = {K(T-t) [e(t) + sigma_M^2]}^(1/2) ,
+    2 E   = e(T) + (int f)^2 / D        where the floor is inactive,
+
+and T minimises the rest.  The learning rate ``B/r*`` rises at first, while ``e`` is of the size of ``sigma_M^2`` (a
+warm-up nobody put in), and falls at the end with ``K^(-1/2)``.  :mod:`theorycheck.theory.fsl.optimal_schedule` is the
+same problem with label noise alone (``e + sigma_M^2 -> sigma^2`` under the integral).  The law is in continuous time
+and counts mini-batch noise by its value without noise; the exact recursion differs by a relative part that vanishes with D.
+
+Derived from Thm 4.4 of Li et al. (arXiv 2509.19189); the square root is also in Wang, Liu & Chen (arXiv 2609.40148,
+Sec. 5.3).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.interpolate
+import scipy.optimize
+
+from .. import learning_rates
+from ..arguments import number
+from ..fsl.compression import compress
+from ..fsl.problem import PowerLawRegression
+from .adjoint import check_problem, real_sizes
+
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
+PANELS = 48
+"""Gauss panels from each end of the horizon to its middle."""
+
+POINTS_PER_DECADE = 40
+LONGEST = 1e18
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralOptimum:
+    """The law's best schedule.
+
+    Attributes
+    ----------
+    data, floor : float
+        D, and the smallest ratio ``r = B/eta`` allowed.
+    horizon : float
+        Intrinsic time T.
+    scale : float
+        ``c`` of the square-root rule.
+    loss, signal, noise : float
+        Excess risk ``E = delta_M + signal + noise``, each with its factor 1/2.
+    times, ratios, spent : ndarray, shape (n,)
+        Intrinsic time from 0 to T, ``r*`` there, and data used so far.
+    """
+
+    data: float
+    floor: float
+    horizon: float
+    scale: float
+    loss: float
+    signal: float
+    noise: float
+    times: np.ndarray
+    ratios: np.ndarray
+    spent: np.ndarray
+
+    def schedule(self, steps, batch_size=1):
+        """Learning rates of K steps: the intrinsic time each step's share of the data is worth.
+
+        ``batch_size`` is a number or one per step; if the sizes do not add up to ``data`` they are taken in
+        proportion.
+        """
+        steps = learning_rates._steps(steps)
+        sizes = real_sizes(batch_size, steps)
+        share = np.concatenate([[0.0], np.cumsum(sizes)])
+        edges = np.interp(share * (self.spent[-1] / share[-1]), self.spent, self.times)
+        return learning_rates.Schedule(np.maximum(np.diff(edges), 0.0), "optimal by the law")
+
+    def batches(self, rate, steps=None):
+        """Batch sizes (real numbers, adding up to ``data``) of about ``T/rate`` steps at a constant rate."""
+        rate = number(rate, "rate")
+        if not (math.isfinite(rate) and rate > 0):
+            raise ValueError(f"rate is {rate}; it must be finite and > 0")
+        steps = max(1, round(self.horizon / rate)) if steps is None else learning_rates._steps(steps)
+        return np.diff(np.interp(np.linspace(0.0, self.horizon, steps + 1), self.times, self.spent))
+
+
+def spectral_optimum(problem, data, floor=0.0, horizon=None, minibatch_noise=True):
+    """Minimise the law over the ratio ``r(t) = B/eta`` and, unless it is given, the horizon.
+
+    Parameters
+    ----------
+    problem : PowerLawRegression or Spectrum
+        With noise > 0 in the labels or beyond the width.
+    data : float
+        D > 0, in samples.
+    floor : float
+        ``r_min`` >= 0: smallest batch size over largest learning rate.
+    horizon : float, optional
+        T > 0 with ``T floor <= D``.
+    minibatch_noise : bool
+        False leaves only the label noise under the integral.
+
+    Returns
+    -------
+    SpectralOptimum
+        Integrals to about 1e-8, or 1e-5 of the noise where the floor's edge falls inside a panel.
+
+    Raises
+    ------
+    ValueError
+        For arguments out of range, with the bound.
+    """
+    check_problem(problem)
+    data, floor = number(data, "data"), number(floor, "floor")
+    if not 0 < data <= LONGEST:
+        raise ValueError(f"data is {data}; it must be in (0, {LONGEST:g}]")
+    if not (math.isfinite(floor) and floor >= 0):
+        raise ValueError(f"floor is {floor}; it must be finite and >= 0")
+    if not problem.noise > 0 and not problem.approximation_error > 0:
+        raise ValueError("noise is 0; the law needs label noise > 0")
+    longest = data / floor if floor > 0 else 100.0 * data
+    if horizon is not None:
+        horizon = number(horizon, "horizon")
+        if not 0 < horizon <= longest:
+            bound = f"data/floor = {longest:.6g}" if floor > 0 else f"100 data = {longest:.6g}"
+            raise ValueError(f"horizon is {horizon}; it must be in (0, {bound}]")
+    spectrum = compress(problem, max(longest, 1.0)) if isinstance(problem, PowerLawRegression) else problem
+    law = _Law(spectrum, max(longest, 1.0), minibatch_noise)
+
+    def objective(logarithm):
+        return law.loss(math.exp(logarithm), data, floor)[0]
+
+    if horizon is None:
+        grid = np.linspace(math.log(min(1e-3, 1e-3 * longest)), math.log(longest), 121)
+        best = int(np.argmin([objective(x) for x in grid]))
+        bracket = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
+        found = scipy.optimize.minimize_scalar(objective, bounds=bracket, method="bounded", options={"xatol": 1e-9})
+        horizon = math.exp(min((found.fun, found.x), (objective(grid[best]), grid[best]))[1])
+        horizon = min(horizon, longest)
+    return law.assemble(horizon, data, floor)
+
+
+class _Law:
+    """Kernel and signal of a spectrum as splines in ``log(1 + t)``, and the law's best ratio for a horizon."""
+
+    def __init__(self, spectrum, longest, minibatch_noise):
+        self.spectrum, self.variance, self.minibatch = spectrum, spectrum.label_variance, minibatch_noise
+        values, weights = spectrum.eigenvalues, spectrum.multiplicity
+        t = np.expm1(np.linspace(0.0, math.log1p(longest), 2 + math.ceil(
+            POINTS_PER_DECADE * math.log10(1.0 + longest) + 40)))
+        decay = np.exp(-2.0 * np.outer(t, values))
+        x = np.log1p(t)
+        self.log_kernel = scipy.interpolate.CubicSpline(x, np.log(np.maximum(decay @ (weights * values**2), 1e-280)))
+        signal = decay @ (weights * values * spectrum.target_squared)
+        self.log_signal = scipy.interpolate.CubicSpline(x, np.log(np.maximum(signal, 1e-280)))
+
+    def kernel(self, u):
+        return np.exp(self.log_kernel(np.log1p(u)))
+
+    def signal(self, t):
+        return np.exp(self.log_signal(np.log1p(t)))
+
+    def root(self, passed, remaining):
+        """``f`` as a function of the time passed and the time that remains."""
+        added = self.signal(passed) if self.minibatch else 0.0
+        return np.sqrt(self.kernel(remaining) * (added + self.variance))
+
+    def nodes(self, horizon):
+        """Gauss nodes over (0, T), finer towards both ends: time passed, time remaining, weights."""
+        half = 0.5 * horizon
+        edges = np.concatenate([[0.0], half * np.geomspace(min(1.0, 0.02 / half), 1.0, PANELS)])
+        edges = np.unique(edges)
+        middle, width = 0.5 * (edges[1:] + edges[:-1]), 0.5 * np.diff(edges)
+        points = (middle[:, None] + width[:, None] * NODES).ravel()
+        weights = (width[:, None] * WEIGHTS).ravel()
+        passed = np.concatenate([points, horizon - points[::-1]])
+        remaining = np.concatenate([horizon - points, points[::-1]])
+        return passed, remaining, np.concatenate([weights, weights[::-1]])
+
+    def loss(self, horizon, data, floor):
+        """``2 (E - delta)`` at the best ratio, the noise in it, and the scale c."""
+        passed, remaining, weights = self.nodes(horizon)
+        root = self.root(passed, remaining)
+        total = weights @ root
+        scale = data / total
+        if scale * root.min() < floor:
+            scale = _waterfill(root, weights, data, floor)
+        noise = weights @ (root**2 / np.maximum(floor, scale * root))
+        return float(self.signal(horizon)) + noise, noise, scale
+
+    def assemble(self, horizon, data, floor):
+        total, noise, scale = self.loss(horizon, data, floor)
+        half = np.concatenate([[0.0], np.geomspace(min(1e-4, 1e-4 * horizon), 0.5 * horizon, 1500)])
+        passed = np.concatenate([half, horizon - half[-2::-1]])
+        remaining = np.concatenate([horizon - half, half[-2::-1]])
+        ratios = np.maximum(floor, scale * self.root(passed, remaining))
+        spent = np.concatenate([[0.0], np.cumsum(0.5 * (ratios[1:] + ratios[:-1]) * np.diff(passed))])
+        spent *= data / spent[-1]
+        return SpectralOptimum(data, floor, horizon, float(scale), self.spectrum.approximation_error + 0.5 * total,
+                               0.5 * (total - noise), 0.5 * noise, passed, ratios, spent)
+
+
+def _waterfill(root, weights, data, floor):
+    """``c`` with ``int max(floor, c f) = D``; 0 if the floor takes it all."""
+    def excess(c):
+        return weights @ np.maximum(floor, c * root) - data
+
+    high = floor / root.min() * (1.0 + 1e-12)
+    if excess(0.0) >= 0.0:
+        return 0.0
+    return scipy.optimize.brentq(excess, 0.0, high, xtol=1e-300, rtol=1e-13)
