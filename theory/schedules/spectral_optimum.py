@@ -13,7 +13,8 @@ so for a given horizon T (Cauchy-Schwarz; water-filling where the floor binds)
 and T minimises the rest.  The learning rate ``B/r*`` rises at first, while ``e`` is of the size of ``sigma_M^2`` (a
 warm-up nobody put in), and falls at the end with ``K^(-1/2)``.  :mod:`theorycheck.theory.fsl.optimal_schedule` is the
 same problem with label noise alone (``e + sigma_M^2 -> sigma^2`` under the integral).  The law is in continuous time
-and counts mini-batch noise by its value without noise; the exact recursion differs by a relative part that vanishes with D.
+and counts mini-batch noise by its value without noise; the exact recursion differs by a relative part that vanishes
+with D.
 
 Derived from Thm 4.4 of Li et al. (arXiv 2509.19189); the square root is also in Wang, Liu & Chen (arXiv 2609.40148,
 Sec. 5.3).
