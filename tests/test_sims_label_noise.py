@@ -36,17 +36,19 @@ def observed(model, data, first, second, start):
     """All observables of a network, written the plain way."""
     sigma = np.eye(model.dimension) if data is None else data.T @ data / len(data)
     delta = first.T @ second - model.target
-    norms, moved = np.linalg.norm(first, axis=1), np.linalg.norm(first - start, axis=1)
+    norms, moved = np.linalg.norm(first, axis=1), np.linalg.norm(first - start[0], axis=1)
     sharpness = np.sum(second**2) * np.trace(sigma) + np.trace(first @ sigma @ first.T)
+    kernels = [w.T @ w + np.sum(a**2) * np.eye(model.dimension) for w, a in (start, (first, second))]
     return [model.loss_factor * delta @ sigma @ delta, delta @ delta, second @ second, np.sum(first**2),
             first[:, 0] @ second, np.sum(first[:, 0] ** 2), 2 * model.loss_factor * sharpness, norms.mean(),
-            np.mean(np.abs(first[:, 0]) / norms), np.mean(np.abs(first[:, 0])), moved.min(), moved.max()]
+            np.mean(np.abs(first[:, 0]) / norms), np.mean(np.abs(first[:, 0])), moved.min(), moved.max(),
+            np.linalg.norm(kernels[1] - kernels[0]) / np.linalg.norm(kernels[0])]
 
 
 def reference(model, levels, times, seed, replica):
-    """SGD on W and a in plain NumPy, (T, 12)."""
+    """SGD on W and a in plain NumPy, (T, 13)."""
     data, seen, first, second, signs = drawn(model, len(levels), seed, replica)
-    start, rows = first.copy(), []
+    start, rows = (first.copy(), second.copy()), []
     for k in range(len(levels) + 1):
         if k in times:
             rows.append(observed(model, data, first, second, start))

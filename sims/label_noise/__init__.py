@@ -1,5 +1,10 @@
 """Label-noise SGD on two-layer linear networks by experiment."""
 
+from .batches import BatchDescent, simulate_batches
 from .descent import Descent, periodic, simulate
+from .neurons import draws, neurons
+from .oscillation import Oscillation, simulate_oscillation
+from .sharpness_aware import SharpnessAware, simulate_sharpness_aware
 
-__all__ = ["Descent", "periodic", "simulate"]
+__all__ = ["BatchDescent", "Descent", "Oscillation", "SharpnessAware", "draws", "neurons", "periodic", "simulate",
+           "simulate_batches", "simulate_oscillation", "simulate_sharpness_aware"]

@@ -11,8 +11,9 @@ loss ``c delta'Sigma delta`` with ``delta = theta - theta*``, Sigma of the train
 ``error`` ``||delta||^2``; ``alpha`` ``||a||^2``; ``first_norm`` ``||W||^2``; ``output`` ``<theta, theta*>/||theta*||``;
 ``aligned`` ``sum_i <w_i, theta*>^2/||theta*||^2``; ``trace_hessian`` ``2 c (alpha tr Sigma + tr G Sigma)``.  With
 ``neurons=True`` also the means over neurons of ``||w_i||``, ``|cos(w_i, theta*)|`` (0 for w_i = 0) and
-``|<w_i, theta*>|/||theta*||``, and the least and the largest ``||w_i - w_i(0)||`` (lazy: at most ``1/sqrt(m)``); the
-reduced method then carries the map ``Phi`` and pays for the width at recorded times only.
+``|<w_i, theta*>|/||theta*||``, the least and the largest ``||w_i - w_i(0)||`` (lazy: at most ``1/sqrt(m)``), and the
+change of the kernel, ``||M - M(0)||_F/||M(0)||_F``; the reduced method then carries the map ``Phi`` and pays for the
+width at recorded times only.
 
 Seed and replica determine training set, start, order and signs, not the parameters: steps, noise levels and methods
 under one seed are compared on common random numbers.
@@ -24,9 +25,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...theory import label_noise as theory
-from ...theory.arguments import number, numbers, shown
+from ...theory.arguments import number, shown
 from .. import engine, streams
 from . import kernels
+from .arguments import MAX_STEPS, check_stability, integer, levels, recorded, start_of, training_set
 from .device import LARGEST_DIMENSION, Launcher
 
 EXPERIMENT = "label_noise.sgd"
@@ -35,12 +37,8 @@ VERSION = 1
 """Changes whenever the bits of a replica change."""
 METHODS = ("reduced", "direct")
 """Ways to run a path."""
-MAX_STEPS = 200_000_000
-"""Longest run (1.6 GB of noise levels)."""
 MAX_BYTES = 2**31
 """Largest memory for the weights or training sets of one group of replicas."""
-MAX_RECORDED = 128
-"""Intervals between the times recorded by default."""
 CHUNK_SECONDS = 2.0
 """Work per chunk aimed at."""
 
@@ -91,20 +89,20 @@ class Descent:
         model = self.model
         if not isinstance(model, theory.TwoLayerLinear):
             raise ValueError(f"model is {shown(model)}; it must be a TwoLayerLinear")
-        steps = _integer(self.steps, "steps", MAX_STEPS)
+        steps = integer(self.steps, "steps", MAX_STEPS)
         if not isinstance(self.method, str) or self.method not in METHODS:
             raise ValueError(f"method is {shown(self.method)}; it must be one of {', '.join(METHODS)}")
         for name in ("neurons", "catapult"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise ValueError(f"{name} is {shown(getattr(self, name))}; it must be True or False")
-        values = {"steps": steps, "times": _times(self.times, steps), "noise": _levels(self.noise, steps),
-                  "inputs": _inputs(self.inputs, model), "start": _start(self.start, model),
+        values = {"steps": steps, "times": recorded(self.times, steps), "noise": levels(self.noise, steps),
+                  "inputs": training_set(self.inputs, model), "start": start_of(self.start, model),
                   "neurons": bool(self.neurons), "catapult": bool(self.catapult)}
         for name, value in values.items():
             object.__setattr__(self, name, value)
         _check_memory(self)
         if not self.catapult:
-            _check_stability(model, self.inputs, self.start)
+            check_stability(model, self.inputs, self.start)
 
     @property
     def name(self) -> str:
@@ -233,7 +231,7 @@ def periodic(steps, on, off, first=1.0):
     ValueError
         For lengths below 1 or a level that is not finite and >= 0.
     """
-    steps, on, off = _integer(steps, "steps", MAX_STEPS), _integer(on, "on", MAX_STEPS), _integer(off, "off", MAX_STEPS)
+    steps, on, off = integer(steps, "steps", MAX_STEPS), integer(on, "on", MAX_STEPS), integer(off, "off", MAX_STEPS)
     if not 0 <= number(first, "first") <= theory.LARGEST:
         raise ValueError(f"first is {first}; it must be in [0, {theory.LARGEST:g}]")
     return np.where(np.arange(steps) % (on + off) < on, float(first), 0.0)
@@ -247,63 +245,6 @@ def _group_seconds(experiment):
     return 1e-8 + 8e-9 * (work * (1.0 + experiment.neurons) * float(experiment.times[-1]) + watching)
 
 
-def _integer(value, name, top):
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= top:
-        raise ValueError(f"{name} is {shown(value)}; it must be an integer in 1..{top}")
-    return int(value)
-
-
-def _times(times, steps):
-    if times is None:
-        return np.unique(np.linspace(0, steps, min(steps, MAX_RECORDED) + 1).round().astype(np.int64))
-    array = np.atleast_1d(numbers(times, "times"))
-    whole = array.ndim == 1 and array.size > 0 and np.isfinite(array).all() and np.all(array == np.floor(array))
-    if not whole or array[0] < 0 or array[-1] > steps or np.any(np.diff(array) <= 0):
-        raise ValueError(f"times are {shown(times)}; they must be whole and increase strictly within 0..{steps}")
-    return array.astype(np.int64)
-
-
-def _levels(noise, steps):
-    if noise is None:
-        return np.ones(steps)
-    array = _finite(noise, "noise levels")
-    if array.shape != (steps,):
-        raise ValueError(f"noise has shape {array.shape}; it must be ({steps},), one level per step")
-    if array.min() < 0:
-        raise ValueError(f"noise of step {int(array.argmin())} is {array.min()}; it must be >= 0")
-    return array
-
-
-def _inputs(inputs, model):
-    if inputs is None:
-        return None
-    array = _finite(inputs, "inputs")
-    if array.shape != (model.samples, model.dimension):
-        raise ValueError(f"inputs have shape {array.shape}; they must be ({model.samples}, {model.dimension}), the "
-                         "model's samples and dimension")
-    return array
-
-
-def _start(start, model):
-    if start is None:
-        return None
-    if not isinstance(start, tuple | list) or len(start) != 2:
-        raise ValueError(f"start is a {type(start).__name__}; it must be a pair (W, a)")
-    first, second = _finite(start[0], "entries of W"), _finite(start[1], "entries of a")
-    if first.shape != (model.width, model.dimension) or second.shape != (model.width,):
-        raise ValueError(f"start has shapes {first.shape} and {second.shape}; they must be ({model.width}, "
-                         f"{model.dimension}) and ({model.width},)")
-    return np.column_stack([first, second])
-
-
-def _finite(values, name):
-    array = numbers(values, name)
-    outside = ~(np.abs(array) <= theory.LARGEST)
-    if outside.any():
-        raise ValueError(f"{name} hold {array[outside][0]}; all must be within +-{theory.LARGEST:g}")
-    return array
-
-
 def _check_memory(experiment):
     model = experiment.model
     weights = model.width * (model.dimension + 1) if experiment.method == "direct" else model.dimension**2
@@ -313,18 +254,3 @@ def _check_memory(experiment):
         what = f"samples {model.samples}" if rows > weights else f"width {model.width}"
         raise ValueError(f"{what} at dimension {model.dimension} needs {need / 2**30:.3g} GiB per group; it must be at "
                          f"most {MAX_BYTES / 2**30:g}")
-
-
-def _check_stability(model, inputs, start):
-    if start is None:
-        kernel = model.kernel_scale * np.eye(model.dimension)
-    else:
-        kernel = theory.kernel(start.T @ start)
-    covariance = None if inputs is None else inputs.T @ inputs / len(inputs)
-    vanished = covariance is not None and not np.trace(covariance) > 0
-    flattest = np.zeros_like(kernel) if vanished else theory.flattest_kernel(model.target, covariance)
-    for place, matrix in (("at the start", kernel), ("at the flattest interpolator", flattest)):
-        bound = theory.critical_step(matrix, inputs) / (2.0 * model.loss_factor)
-        if not model.step < bound:
-            raise ValueError(f"step is {model.step:g}; mean-square stability {place} needs it in (0, {bound:.6g}), "
-                             "unless the run is named a catapult")

@@ -40,8 +40,10 @@ LARGEST = 1e12
 """A replica whose residual times effective step exceeds this (or is not a number) has diverged."""
 OBSERVABLES = ("loss", "error", "alpha", "first_norm", "output", "aligned", "trace_hessian")
 """``c delta'Sigma delta``, ``||delta||^2``, ``||a||^2``, ``||W||^2``, ``theta_1``, ``G_11``, ``tr H``."""
-NEURONS = ("neuron_norm", "neuron_cosine", "neuron_output", "least_displacement", "largest_displacement")
-"""Means over neurons of ``||w_i||``, ``|w_i1|/||w_i||``, ``|w_i1|``; min and max of ``||w_i - w_i(0)||``."""
+NEURONS = ("neuron_norm", "neuron_cosine", "neuron_output", "least_displacement", "largest_displacement",
+           "kernel_change")
+"""Means over neurons of ``||w_i||``, ``|w_i1|/||w_i||``, ``|w_i1|``; min and max of ``||w_i - w_i(0)||``; and
+``||M - M(0)||_F/||M(0)||_F`` of the kernel ``M = G + alpha I``, 0 for ``M(0) = 0``."""
 
 
 # -- draws -------------------------------------------------------------------------------------------------------
@@ -166,10 +168,10 @@ def observe(g, theta, alpha, sigma, target, factor, out):
 
 @njit(cache=True)
 def begin_neurons(out):
-    """Reset the observables of the neurons, ``out`` (LANES, 12)."""
+    """Reset the observables of the neurons, ``out`` (LANES, 13)."""
     out[:, 7:10] = 0.0
     out[:, 10] = np.inf
-    out[:, 11] = 0.0
+    out[:, 11:13] = 0.0
 
 
 @njit(cache=True)
@@ -186,6 +188,21 @@ def observe_neuron(now, before, width, dimension, out):
         out[lane, 9] += along / width
         out[lane, 10] = min(out[lane, 10], moved)
         out[lane, 11] = max(out[lane, 11], moved)
+
+
+@njit(cache=True)
+def observe_kernel(g, alpha, g0, alpha0, dimension, out):
+    """Write how far ``M = G + alpha I`` is from its start, relative to it, into ``out[:, 12]``."""
+    for lane in range(LANES):
+        moved, size = 0.0, 0.0
+        for j in range(dimension):
+            for k in range(j + 1):
+                weight = 1.0 if j == k else 2.0
+                start = g0[tile(j, k), j & 3, k & 3, lane] + (alpha0[lane] if j == k else 0.0)
+                entry = g[tile(j, k), j & 3, k & 3, lane] + (alpha[lane] if j == k else 0.0)
+                moved += weight * (entry - start) ** 2
+                size += weight * start * start
+        out[lane, 12] = math.sqrt(moved / size) if size > 0.0 else 0.0
 
 
 @njit(cache=True)
@@ -379,7 +396,7 @@ def run_reduced(key, replica, step, noise, inputs, start, scales, width, target,
         ``||theta*||`` and c.
     recorded : int64 (T,)
         Increasing numbers of steps, in 0..K, after which to record.
-    out : float64 (T, LANES, 7 or 12)
+    out : float64 (T, LANES, 7 or 13)
         Receives the observables.
     died : int64 (LANES,)
         -1 on entry; receives the step after which a lane had diverged.
@@ -389,6 +406,7 @@ def run_reduced(key, replica, step, noise, inputs, start, scales, width, target,
     g, v = np.zeros((blocks * (blocks + 1) // 2, 4, 4, LANES)), np.zeros((blocks, 3, 4, LANES))
     theta, h, alpha = np.zeros((blocks, 4, LANES)), np.zeros((blocks, 4, LANES)), np.zeros(LANES)
     start_reduced(key, replica, start, scales, width, g, theta, alpha)
+    g0, alpha0 = g.copy(), alpha.copy()
     sigma = np.empty((dimension, dimension, LANES))
     covariance(inputs, sigma)
     size = dimension + 1 if neurons else 0
@@ -407,6 +425,7 @@ def run_reduced(key, replica, step, noise, inputs, start, scales, width, target,
             observe(g, theta, alpha, sigma, target, factor, out[moment])
             if neurons:
                 observe_mapped_neurons(key, replica, start, scales, width, phi, out[moment])
+                observe_kernel(g, alpha, g0, alpha0, dimension, out[moment])
             moment += 1
         if k == noise.size or moment == recorded.size:
             break
@@ -451,11 +470,10 @@ def update_and_propagate(w, a, hidden, v, b, output):
 
 
 @njit(cache=True)
-def observe_network(key, replica, start, scales, w, a, sigma, target, factor, out):
-    """Observables of a network ``w`` (m, blocks, 4, LANES), ``a`` (m, LANES)."""
+def observe_network(key, replica, start, scales, w, a, g0, alpha0, sigma, target, factor, out):
+    """Observables of a network ``w`` (m, blocks, 4, LANES), ``a`` (m, LANES), of ``g0`` and ``alpha0`` at the start."""
     width, blocks, dimension = w.shape[0], w.shape[1], sigma.shape[0]
-    g, theta = np.zeros((blocks * (blocks + 1) // 2, 4, 4, LANES)), np.zeros((blocks, 4, LANES))
-    alpha = np.zeros(LANES)
+    g, theta, alpha = np.zeros_like(g0), np.zeros((blocks, 4, LANES)), np.zeros(LANES)
     rows = w.reshape((width, 4 * blocks, LANES))
     for i in range(width):
         add_neuron(rows[i], a[i], dimension, g, theta, alpha)
@@ -466,6 +484,7 @@ def observe_network(key, replica, start, scales, w, a, sigma, target, factor, ou
         for i in range(width):
             draw_neuron(key, replica, i, start, scales, scratch, before)
             observe_neuron(rows[i], before, width, dimension, out)
+        observe_kernel(g, alpha, g0, alpha0, dimension, out)
 
 
 @njit(cache=True)
@@ -475,8 +494,11 @@ def run_direct(key, replica, step, noise, inputs, start, scales, width, target, 
     blocks = (dimension + 3) // 4
     w, a, hidden = np.zeros((width, blocks, 4, LANES)), np.empty((width, LANES)), np.zeros((width, LANES))
     neuron, scratch = np.empty((dimension + 1, LANES)), np.empty((dimension // 4 + 1, 4, LANES), dtype=np.float32)
+    g0, theta0 = np.zeros((blocks * (blocks + 1) // 2, 4, 4, LANES)), np.zeros((blocks, 4, LANES))
+    alpha0 = np.zeros(LANES)
     for i in range(width):
         draw_neuron(key, replica, i, start, scales, scratch, neuron)
+        add_neuron(neuron, neuron[dimension], dimension, g0, theta0, alpha0)
         for lane in range(LANES):
             for j in range(dimension):
                 w[i, j >> 2, j & 3, lane] = neuron[j, lane]
@@ -491,7 +513,7 @@ def run_direct(key, replica, step, noise, inputs, start, scales, width, target, 
         if moment < recorded.size and recorded[moment] == k:
             update_and_propagate(w, a, hidden, v, b, output)
             b[:] = 0.0
-            observe_network(key, replica, start, scales, w, a, sigma, target, factor, out[moment])
+            observe_network(key, replica, start, scales, w, a, g0, alpha0, sigma, target, factor, out[moment])
             moment += 1
         if k == noise.size or moment == recorded.size:
             break
