@@ -15,14 +15,14 @@ one path the largest rates take the fewest steps.  The solution (derived; it is 
     T free       s A_e (1+T)^{-s-1} = 2 sigma^2 A_K (1+T)^-p / c                          floor inactive
                  s A_e (1+T)^{-s-1} = sigma^2 A_K [(1+T)^{-2p} + (1+u1)^{-2p}]/r_min      floor active
 
-The last two are ``dE/dT = 0`` by the envelope theorem (the floor costs ``mu r_min`` per unit of time, the data's
-price being ``mu = sigma^2 A_K/c^2``).  The first has one root; the second is searched in ``u1``, in which the near-peak of the
-hard regime (T a hair below ``D/r_min``) is wide.  In the time that is left of the *data* the optimum has a closed form:
+The last two are ``dE/dT = 0`` by the envelope theorem (the floor costs ``mu r_min`` per unit of time, the price of
+data being ``mu = sigma^2 A_K/c^2``).  The first has one root; the second is searched in ``u1``, in which the near-peak
+of the hard regime (T a hair below ``D/r_min``) is wide.  In the *data* that is left the optimum has a closed form,
 ``y(u) = c S(u)``, hence at a fixed batch size B the learning rate is a power of a straight line,
 
     eta*(z) = (2 beta A/N) [1 + A (1 - z/N)]^{2 beta - 1} ,       A = (1+T)^{1/(2 beta)} - 1          (floor inactive)
 
-which is the advertised ``(1 - z/N)^{2 beta - 1}`` only for ``A -> infinity``, and A grows slowly, like ``T^{1/(2 beta)}``.
+which is the advertised ``(1 - z/N)^{2 beta - 1}`` only for ``A -> infinity``; A grows slowly, like ``T^{1/(2 beta)}``.
 For the powers of D that follow see :mod:`.exponents`.
 
 Theorems of this form are Thm 3.1 of Wang, Li et al. (arXiv 2602.14208) and Thm 4.1 of Li et al. (arXiv 2602.06797);
