@@ -51,6 +51,8 @@ class SpectralOptimum:
         D, and the smallest ratio ``r = B/eta`` allowed.
     horizon : float
         Intrinsic time T.
+    crossover : float
+        Intrinsic time from the end, up to T, before which the floor holds.
     scale : float
         ``c`` of the square-root rule.
     loss, signal, noise : float
@@ -62,6 +64,7 @@ class SpectralOptimum:
     data: float
     floor: float
     horizon: float
+    crossover: float
     scale: float
     loss: float
     signal: float
@@ -110,7 +113,7 @@ def spectral_optimum(problem, data, floor=0.0, horizon=None, minibatch_noise=Tru
     Returns
     -------
     SpectralOptimum
-        Integrals to about 1e-8, or 1e-5 of the noise where the floor's edge falls inside a panel.
+        Integrals to about 1e-8 relative.
 
     Raises
     ------
@@ -172,26 +175,55 @@ class _Law:
         added = self.signal(passed) if self.minibatch else 0.0
         return np.sqrt(self.kernel(remaining) * (added + self.variance))
 
-    def nodes(self, horizon):
-        """Gauss nodes over (0, T), finer towards both ends: time passed, time remaining, weights."""
+    def nodes(self, horizon, cuts=((), ())):
+        """Gauss nodes over (0, T), finer towards both ends: time passed, time remaining, weights.
+
+        ``cuts``: times passed and times remaining, both below T/2, at which panels must end.
+        """
         half = 0.5 * horizon
         edges = np.concatenate([[0.0], half * np.geomspace(min(1.0, 0.02 / half), 1.0, PANELS)])
-        edges = np.unique(edges)
-        middle, width = 0.5 * (edges[1:] + edges[:-1]), 0.5 * np.diff(edges)
-        points = (middle[:, None] + width[:, None] * NODES).ravel()
-        weights = (width[:, None] * WEIGHTS).ravel()
-        passed = np.concatenate([points, horizon - points[::-1]])
-        remaining = np.concatenate([horizon - points, points[::-1]])
-        return passed, remaining, np.concatenate([weights, weights[::-1]])
+        parts = []
+        for inner in cuts:
+            ends = np.unique(np.concatenate([edges, inner]))
+            middle, width = 0.5 * (ends[1:] + ends[:-1]), 0.5 * np.diff(ends)
+            parts.append(((middle[:, None] + width[:, None] * NODES).ravel(), (width[:, None] * WEIGHTS).ravel()))
+        (early, first), (late, last) = parts
+        passed = np.concatenate([early, horizon - late[::-1]])
+        remaining = np.concatenate([horizon - early, late[::-1]])
+        return passed, remaining, np.concatenate([first, last[::-1]])
+
+    def edges_of_floor(self, horizon, passed, remaining, level):
+        """Where ``f`` crosses ``level``: times passed and times remaining, each below T/2."""
+        above = self.root(passed, remaining) > level
+        cuts = [], []
+        for k in np.flatnonzero(above[1:] != above[:-1]):
+            late = remaining[k] < passed[k]
+            clock = remaining if late else passed
+
+            def excess(x, late=late):
+                return math.log(self.root(horizon - x, x) if late else self.root(x, horizon - x)) - math.log(level)
+
+            low, high = sorted((clock[k], clock[k + 1] if late == (remaining[k + 1] < passed[k + 1]) else
+                                horizon - (passed if late else remaining)[k + 1]))
+            if excess(low) * excess(high) < 0.0:
+                cut = scipy.optimize.brentq(excess, low, high, rtol=1e-14)
+                if 0.0 < cut < 0.5 * horizon:
+                    cuts[int(late)].append(cut)
+        return cuts
 
     def loss(self, horizon, data, floor):
         """``2 (E - delta)`` at the best ratio, the noise in it, and the scale c."""
         passed, remaining, weights = self.nodes(horizon)
         root = self.root(passed, remaining)
-        total = weights @ root
-        scale = data / total
+        scale = data / (weights @ root)
         if scale * root.min() < floor:
-            scale = _waterfill(root, weights, data, floor)
+            for _ in range(4):   # panels end where the floor does, so that the rule is as good there as elsewhere
+                before, scale = scale, _waterfill(root, weights, data, floor)
+                if scale == 0.0 or abs(scale - before) < 1e-13 * scale:
+                    break
+                cuts = self.edges_of_floor(horizon, passed, remaining, floor / scale)
+                passed, remaining, weights = self.nodes(horizon, cuts)
+                root = self.root(passed, remaining)
         noise = weights @ (root**2 / np.maximum(floor, scale * root))
         return float(self.signal(horizon)) + noise, noise, scale
 
@@ -200,11 +232,19 @@ class _Law:
         half = np.concatenate([[0.0], np.geomspace(min(1e-4, 1e-4 * horizon), 0.5 * horizon, 1500)])
         passed = np.concatenate([half, horizon - half[-2::-1]])
         remaining = np.concatenate([horizon - half, half[-2::-1]])
+        crossover = 0.0 if scale == 0.0 else horizon
+        if 0.0 < scale * self.root(passed, remaining).min() < floor:
+            early, late = self.edges_of_floor(horizon, passed, remaining, floor / scale)
+            crossover = min(late) if late else horizon - max(early, default=0.0)
+            place = np.searchsorted(passed, horizon - crossover)
+            passed = np.insert(passed, place, horizon - crossover)
+            remaining = np.insert(remaining, place, crossover)
         ratios = np.maximum(floor, scale * self.root(passed, remaining))
         spent = np.concatenate([[0.0], np.cumsum(0.5 * (ratios[1:] + ratios[:-1]) * np.diff(passed))])
         spent *= data / spent[-1]
-        return SpectralOptimum(data, floor, horizon, float(scale), self.spectrum.approximation_error + 0.5 * total,
-                               0.5 * (total - noise), 0.5 * noise, passed, ratios, spent)
+        loss = self.spectrum.approximation_error + 0.5 * total
+        return SpectralOptimum(data, floor, horizon, crossover, float(scale), loss, 0.5 * (total - noise), 0.5 * noise,
+                               passed, ratios, spent)
 
 
 def _waterfill(root, weights, data, floor):
