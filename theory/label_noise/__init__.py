@@ -4,13 +4,18 @@ from .network import (
     LARGEST,
     TwoLayerLinear,
     critical_step,
-    descent_transition,
     flattest_kernel,
+    kernel,
+    trace_hessian,
+)
+from .reduction import (
+    descent_path,
+    descent_transition,
     generator,
     gram,
-    kernel,
     label_noise_path,
+    neurons,
+    rescaled,
     sgd_transition,
     sharpness_aware_transition,
-    trace_hessian,
 )

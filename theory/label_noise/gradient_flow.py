@@ -28,7 +28,7 @@ import numpy as np
 from scipy import integrate, linalg
 
 from ..arguments import number, numbers
-from .network import generator
+from .reduction import generator
 
 TOLERANCE = 1e-11
 """Relative tolerance of the integrator."""
@@ -81,7 +81,7 @@ def path(state, times, target, covariance=None):
     Parameters
     ----------
     state : array_like, shape (d + 1, d + 1)
-        ``K(0)``, of :func:`~theorycheck.theory.label_noise.network.gram`.
+        ``K(0)``, of :func:`~theorycheck.theory.label_noise.reduction.gram`.
     times : array_like, shape (T,)
         Increasing, >= 0.
     target : array_like, shape (d,)

@@ -1,27 +1,17 @@
-r"""Label-noise SGD on two-layer linear networks: the model, when it is stable, and its exact width-free recursion.
+r"""Label-noise SGD on two-layer linear networks: the model, when it is stable, and its flattest solution.
 
 Model (Zhang, Zhou, Wang, Han, Huang, Suzuki and Yan, arXiv 2603.10397).  A network ``f(x) = a' W x`` with m
-neurons ``w_i`` (rows of W, shape (m, d)) and ``a_i`` learns ``y = <theta*, x>`` from Gaussian inputs ``x ~ N(0, I_d)``,
-a fixed set of n or fresh ones.  Every step sees one input and a label with fresh noise, ``y + eps``, ``eps = +-sigma``
-with probability 1/2 each, and moves both layers, from their old values, down the gradient of ``c (f - y - eps)^2``:
+neurons ``w_i`` (rows of W, shape (m, d)) and ``a_i`` learns ``y = <theta*, x>`` from Gaussian inputs ``x ~ N(0,
+I_d)``, a fixed set of n or fresh ones.  Every step sees one input and a label with fresh noise, ``y + eps``, ``eps =
++-sigma`` with probability 1/2 each, and moves both layers, from their old values, down the gradient of ``c (f - y -
+eps)^2``:
 
     w_i <- w_i + b a_i x,     a_i <- a_i + b <w_i, x>,     b = -2 c eta (f(x) - y - eps) .
 
 The paper's loss has c = 1/2; here c is ``loss_factor``, and ``2 c eta`` is the *effective step*, the only way in which
-c and eta enter.  Start: ``w_ij ~ N(0, s_1^2/d)``, ``a_i ~ N(0, s_2^2/m)`` with scales 1 in the paper.  Inputs and start
-are isotropic, so that the target may lie on the first axis, ``theta* = ||theta*|| e_1``.
-
-Width-free recursion (derived).  With ``Z_i = (w_i, a_i)`` and ``B_z = [[0, z], [z', 0]]`` a step is one linear map for
-all neurons, ``Z_i <- T Z_i``, so
-
-    K = sum_i Z_i Z_i' = [[G, theta], [theta', alpha]] <- T K T',      G = W'W,  theta = W'a,  alpha = ||a||^2,
-
-closes whatever the width, because b depends on theta only, and ``Phi <- T Phi``, ``Phi_0 = I``, recovers every neuron:
-``Z_i(k) = Phi_k Z_i(0)``.  For SGD ``T = I + b B_x``, which written out is
-
-    G     <- G + x u' + u x',                u = b theta + b^2 alpha x/2,
-    theta <- theta + b (G x + alpha x) + b^2 <theta, x> x,
-    alpha <- alpha + 2 b <theta, x> + b^2 x'G x .
+c and eta enter.  Start: ``w_ij ~ N(0, s_1^2/d)``, ``a_i ~ N(0, s_2^2/m)`` with scales 1 in the paper.  Inputs and
+start are isotropic, so that the target may lie on the first axis, ``theta* = ||theta*|| e_1``.  A network is known by
+its state ``K = [[G, theta], [theta', alpha]]``, ``G = W'W``, ``theta = W'a``, ``alpha = ||a||^2`` (:mod:`.reduction`).
 
 Mean-square stability (derived; Feuer and Weinstein, IEEE Trans. ASSP 33, 1985, for the Gaussian case of a fixed
 linear model).  To first order in b the error ``delta = theta - theta*`` obeys
@@ -153,134 +143,6 @@ class TwoLayerLinear:
     def lazy_radius(self) -> float:
         """``1/sqrt(m)``: a neuron is lazy while ``||w_i - w_i(0)||`` is at most this (Definition 1)."""
         return self.width**-0.5
-
-
-def gram(first, second):
-    """The closed state of a network.
-
-    Parameters
-    ----------
-    first : array_like, shape (m, d)
-        W.
-    second : array_like, shape (m,)
-        a.
-
-    Returns
-    -------
-    ndarray, shape (d + 1, d + 1)
-        ``K = [[W'W, W'a], [a'W, ||a||^2]]``.
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not fit.
-    """
-    first, second = numbers(first, "entries of W"), numbers(second, "entries of a")
-    if first.ndim != 2 or second.shape != first.shape[:1] or first.size == 0:
-        raise ValueError(f"first layer {first.shape} and second layer {second.shape} must have shapes (m, d) and (m,)")
-    neurons = np.column_stack([first, second])
-    return neurons.T @ neurons
-
-
-def generator(z):
-    """``B_z = [[0, z], [z', 0]]``, shape (d + 1, d + 1), of a vector z (d,)."""
-    z = np.asarray(z, dtype=np.float64)
-    out = np.zeros((z.size + 1, z.size + 1))
-    out[:-1, -1] = out[-1, :-1] = z
-    return out
-
-
-def sgd_transition(state, x, label, step):
-    """T of one SGD step: ``I + b B_x``, ``b = -h (<theta, x> - label)``.
-
-    Parameters
-    ----------
-    state : ndarray, shape (d + 1, d + 1)
-        K.
-    x : array_like, shape (d,)
-        Input.
-    label : float
-        Noisy label ``<theta*, x> + eps``.
-    step : float
-        Effective step h.
-
-    Returns
-    -------
-    ndarray, shape (d + 1, d + 1)
-        Neurons become ``T Z_i``, the state ``T K T'``.
-    """
-    x = np.asarray(x, dtype=np.float64)
-    return np.eye(len(state)) - step * (state[:-1, -1] @ x - label) * generator(x)
-
-
-def descent_transition(state, covariance, target, step):
-    """T of one step of full-batch gradient descent: ``I + h B_e``, ``e = Sigma (theta* - theta)``.
-
-    ``covariance`` is ``Sigma`` (d, d), ``target`` is ``theta*`` (d,); the rest as in :func:`sgd_transition`.
-    """
-    error = np.asarray(covariance) @ (np.asarray(target) - state[:-1, -1])
-    return np.eye(len(state)) + step * generator(error)
-
-
-def sharpness_aware_transition(state, x, label, step, radius):
-    """T of one step of batch-1 SAM: the gradient is taken ``radius`` = rho up the normalised gradient.
-
-    ``T = I - h r~ B_x (I + p B_x)`` with ``p = rho sign(r)/N``, ``N^2 = alpha ||x||^2 + x'G x`` and the residual
-    at the shifted point ``r~ = r + p N^2 + p^2 ||x||^2 <theta, x>`` (derived; sign(0) = 0).  Parameters as in
-    :func:`sgd_transition`.
-    """
-    x = np.asarray(x, dtype=np.float64)
-    output, square = state[:-1, -1] @ x, x @ x
-    residual = output - label
-    norm = math.sqrt(state[-1, -1] * square + x @ state[:-1, :-1] @ x)
-    shift = radius * np.sign(residual) / norm if norm > 0 else 0.0
-    shifted = residual + shift * norm**2 + shift**2 * square * output
-    unit, b = np.eye(len(state)), generator(x)
-    return unit - step * shifted * b @ (unit + shift * b)
-
-
-def label_noise_path(state, inputs, labels, step, record=None):
-    """Run the width-free recursion over given inputs and noisy labels: the plain reference for the simulations.
-
-    Parameters
-    ----------
-    state : array_like, shape (d + 1, d + 1)
-        ``K_0``.
-    inputs : array_like, shape (k, d)
-        The input of every step.
-    labels : array_like, shape (k,)
-        ``<theta*, x> + eps`` of every step.
-    step : float
-        Effective step h.
-    record : iterable of int, optional
-        Numbers of steps, in 0..k, after which to keep the state; default the end.
-
-    Returns
-    -------
-    states, maps : ndarray, shape (T, d + 1, d + 1)
-        ``K`` and ``Phi`` after the recorded numbers of steps, in increasing order.
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not fit.
-    """
-    state, inputs = numbers(state, "entries of the state"), numbers(inputs, "inputs")
-    labels = numbers(labels, "labels")
-    if state.ndim != 2 or inputs.ndim != 2 or state.shape != (inputs.shape[1] + 1,) * 2 \
-            or labels.shape != inputs.shape[:1]:
-        raise ValueError(f"state {state.shape}, inputs {inputs.shape} and labels {labels.shape} must have shapes "
-                         "(d + 1, d + 1), (k, d) and (k,)")
-    wanted = {len(inputs)} if record is None else {int(k) for k in record}
-    phi, states, maps = np.eye(len(state)), [], []
-    for k in range(len(inputs) + 1):
-        if k in wanted:
-            states.append(state.copy())
-            maps.append(phi.copy())
-        if k < len(inputs):
-            transition = sgd_transition(state, inputs[k], labels[k], step)
-            state, phi = transition @ state @ transition.T, transition @ phi
-    return np.array(states), np.array(maps)
 
 
 def kernel(state):

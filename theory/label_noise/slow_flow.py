@@ -25,7 +25,7 @@ from the residual that the sign step leaves,
     C = 2 h rho^2 Sigma + 2 h^2 rho^2 E[x'Mx x x'],
 
 the second part exactly so where M and Sigma are multiples of I, to a relative 1/d elsewhere.  Close to the origin the
-flow says nothing: there SAM contracts, see :func:`collapse_radius`.
+flow says nothing: there SAM contracts, see :mod:`.collapse`.
 
 The flattest interpolator ``W = a theta*'/alpha`` is where it ends.  Isotropic start (Sigma = I, C = v I, ``G = diag(g,
 g_perp, ..., g_perp)`` in the frame of theta*; derived):
@@ -41,20 +41,18 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from ..arguments import number, numbers
 from . import gradient_flow
 from .fluctuations import fluctuations
 from .gradient_flow import Path
-from .network import TwoLayerLinear, generator, kernel
+from .network import TwoLayerLinear, kernel
+from .reduction import generator
 
 CORRECTIONS = ("none", "gaussian", "data")
 """What the excitation takes into account."""
 TOLERANCE = 1e-9
 """Relative tolerance of the integrator."""
-BOOST = math.exp(0.5) * 2.0 / math.sqrt(math.pi) * special.gamma(1.5) * special.gammaincc(1.5, 0.5)
-"""``E[|x| sqrt(1 + x^2)]`` for a standard normal x, 1.3211."""
 VISIBLE = 1e-10
 """Eigenvalues of Sigma below this times the largest count as directions without inputs."""
 
@@ -298,17 +296,3 @@ def clocks(model):
 
     mass = model.first_scale**2 * model.width
     return Clocks(1.0 / (d * v), after(mass / d), after(mass))
-
-
-def collapse_radius(dimension, target_norm):
-    """The radius rho above which batch-1 SAM cannot hold the flattest interpolator, for Sigma = I.
-
-    What holds an interpolator against the decay of both layers is the mean boost ``mu = h rho^2 sqrt(d)``, and the
-    shifted residuals ``rho N sign(r)`` supply at most ``h rho E[N |x_1|]``, all signs alike.  With ``N^2 = sqrt(d)
-    ||theta*|| (1 + x_1^2)`` that is enough up to ``rho = c (||theta*||/sqrt(d))^{1/2}``, ``c = E[|x| sqrt(1 + x^2)]``
-    for a standard normal x (derived, for h -> 0).  Beyond, the network falls to the origin, which attracts for every
-    rho > 0; at a finite step the fluctuations let it fall somewhat earlier.
-    """
-    if not (number(dimension, "dimension") >= 1 and number(target_norm, "target_norm") >= 0):
-        raise ValueError(f"dimension {dimension} and target_norm {target_norm} must be >= 1 and >= 0")
-    return BOOST * math.sqrt(target_norm / math.sqrt(dimension))
