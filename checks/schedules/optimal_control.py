@@ -243,11 +243,11 @@ def _tuned(s, beta, steps, cap, make):
 def power_decay_easy(effort):
     """Exact SGD follows the law's optimum at every size, and the law's optimum follows the powers of T.
 
-    Powers are approached like ``T^(-1/(2b))`` of the intrinsic time, too slowly for exact SGD to show them by itself: at
-    65,536 steps the peak still falls like ``T^(-0.30)``, not ``T^(-1/3)``.  So it is judged by the law: rates step by
-    step (all but 2 per cent at either end), a ratio to within ``1 + 4 max eta`` of one and closing, and local slopes of
-    loss and peak to 0.03 and 0.04, the order of the slopes of a correction ``O(max eta)``.  The slopes of the law are
-    judged up to 1e18 steps, and its shape ``(1-t/T)^(2b-1)`` by ``fsl.optimal_decay_power``.
+    Powers are approached like ``T^(-1/(2b))`` of the intrinsic time, too slowly for exact SGD to show them by itself:
+    at 65,536 steps the peak still falls like ``T^(-0.30)``, not ``T^(-1/3)``.  So it is judged by the law: rates step
+    by step (all but 2 per cent at either end), a ratio to within ``1 + 4 max eta`` of one and closing, and local slopes
+    of loss and peak to 0.03 and 0.04, the order of the slopes of a correction ``O(max eta)``.  The slopes of the law
+    are judged up to 1e18 steps, and its shape ``(1-t/T)^(2b-1)`` by ``fsl.optimal_decay_power``.
     """
     return _easy_phase(effort, EASY, lambda s, beta: (1.0 + s * beta - beta) / (1.0 + s * beta),
                        lambda s, beta: s * beta / (1.0 + s * beta))

@@ -131,7 +131,8 @@ def optimal_batches(problem, data, rate, smallest=1, largest=None, steps=None, *
     data : float
         D samples, at least `smallest`.
     rate : float
-        Constant learning rate > 0; if runs at the smallest batch size do not stay bounded, refused with the bound.
+        Constant learning rate > 0; if runs at the smallest batch size (or at 1, if that is larger) do not stay bounded,
+        refused with the bound.
     smallest, largest : number
         Limits of the batch size, ``0 < smallest <= largest``.
     steps : int, optional
@@ -168,7 +169,10 @@ def optimal_batches(problem, data, rate, smallest=1, largest=None, steps=None, *
         raise ValueError(f"rate is {rate:g}; batches of {smallest:g} are mean-square stable below {bound:.6g}")
     search = _Search(spectrum, data, rate, smallest, largest, passes)
     count = steps if steps is not None else search.best_count(least, most)
-    return search.solve(count, tolerance)
+    found = search.solve(count, tolerance)
+    if not math.isfinite(found.loss):
+        raise ValueError(f"rate is {rate:g}; with {count} steps of {data:g} samples in all the risk overflows")
+    return found
 
 
 class _Search:
@@ -200,6 +204,11 @@ class _Search:
             total, self.gain = _strengths(rates, batches, *work.arrays, made.values, made.push, made.start,
                                           made.label_variance, made.correction, strength)
             loss = made.risk(total)
+            if not losses and not math.isfinite(loss):   # a start beyond stability: equal batches are the safest
+                if np.ptp(batches) == 0.0:
+                    break
+                batches = np.full(count, self.data / count)
+                continue
             if losses and not loss < losses[-1]:
                 if share < 1e-3 or loss <= losses[-1] * (1.0 + 1e-15):
                     converged = True
@@ -215,6 +224,9 @@ class _Search:
                 converged = True
                 break
             batches = proposal
+        if not losses:
+            return BatchControl(batches, self.rate, self.data, self.smallest, self.largest, math.inf, 0.0,
+                                self.spectrum, np.array([math.inf]), False)
         self.known[count] = best
         best.setflags(write=False)
         return BatchControl(best, self.rate, self.data, self.smallest, self.largest, losses[-1], scale, self.spectrum,
@@ -223,6 +235,8 @@ class _Search:
     def marginal(self, count):
         """What one more step at the start changes the Lagrangian by; negative if it pays."""
         found = self.solve(count, ROUGH)
+        if found.scale == 0.0:   # every batch is as small as allowed, or too small: a further step cannot be paid
+            return math.inf
         return 0.5 * self.gain + 0.5 * found.batches[0] / found.scale**2
 
     def best_count(self, least, most):
@@ -256,8 +270,8 @@ class _Search:
             middle = min(high - 1, max(low + 1, round(cut)))
             at[middle] = self.marginal(middle)
             low, high = (middle, high) if at[middle] < 0 else (low, middle)
-        near = sorted(at, key=lambda count: abs(count - low))[:3]
-        slope = (at[max(near)] - at[min(near)]) / (max(near) - min(near))
+        near = sorted((k for k in at if math.isfinite(at[k])), key=lambda k: abs(k - low))[:3]
+        slope = (at[max(near)] - at[min(near)]) / (max(near) - min(near)) if len(near) > 1 else math.inf
         return self.settled_count(high if abs(at[high]) < abs(at[low]) else low, least, most, slope)
 
     def settled_count(self, count, least, most, slope):
@@ -269,6 +283,7 @@ class _Search:
                 losses[k] = self.solve(k, FINE).loss
             return losses[k]
 
+        loss(count)
         for attempt in range(200):
             up = loss(count + 1) - loss(count) if count < most else 0.0
             down = loss(count - 1) - loss(count) if count > least else 0.0

@@ -137,17 +137,25 @@ def spectral_optimum(problem, data, floor=0.0, horizon=None, minibatch_noise=Tru
     spectrum = compress(problem, max(longest, 1.0)) if isinstance(problem, PowerLawRegression) else problem
     law = _Law(spectrum, max(longest, 1.0), minibatch_noise)
 
-    def objective(logarithm):
-        return law.loss(math.exp(logarithm), data, floor)[0]
+    return law.assemble(_best_horizon(law, data, floor, longest) if horizon is None else horizon, data, floor)
 
-    if horizon is None:
-        grid = np.linspace(math.log(min(1e-3, 1e-3 * longest)), math.log(longest), 121)
-        best = int(np.argmin([objective(x) for x in grid]))
-        bracket = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
-        found = scipy.optimize.minimize_scalar(objective, bounds=bracket, method="bounded", options={"xatol": 1e-9})
-        horizon = math.exp(min((found.fun, found.x), (objective(grid[best]), grid[best]))[1])
-        horizon = min(horizon, longest)
-    return law.assemble(horizon, data, floor)
+
+def _best_horizon(law, data, floor, longest):
+    """The best T: a grid in log T, then Brent's method in ``log T`` relative to the best grid point.
+
+    In hard tasks the best T is close to ``data/floor``, and it is their difference that matters; a search in ``log T``
+    itself would stop at 1e-8 of ``log T``.
+    """
+    grid = np.linspace(math.log(min(1e-3, 1e-3 * longest)), math.log(longest), 121)
+    best = int(np.argmin([law.loss(math.exp(x), data, floor)[0] for x in grid]))
+    centre = grid[best]
+    for _ in range(2):   # the second time around the point found
+        low, high = grid[max(best - 1, 0)] - centre, grid[min(best + 1, grid.size - 1)] - centre
+        found = scipy.optimize.minimize_scalar(lambda x, at=centre: law.loss(math.exp(at + x), data, floor)[0],
+                                               bounds=(low, high), method="bounded", options={"xatol": 1e-12})
+        centre += found.x
+    return min(math.exp(centre), longest)
+
 
 
 class _Law:
