@@ -96,11 +96,11 @@ def _linear_runs(effort, shift, factor=1.0):
 @cache
 def _runs(effort):
     """Replicas of the linearised network after step 0, its start and its experiment."""
-    steps, width, samples = effort.choose((1500, 64, 30), (10_000, 512, 64))
-    times = np.unique(np.linspace(0, steps, 13).round().astype(int))
+    steps, width, samples = effort.choose((1000, 64, 20), (10_000, 512, 64))
+    times = np.unique(np.linspace(0, steps, 7).round().astype(int))
     settings = {"width": width, "samples": samples, "linearised": True}
     run = LazyRich(steps, PROBABILITY, times=times, **settings)
-    runs = simulate_lazy_rich(steps, PROBABILITY, replicas=effort.choose(20, 100), seed=SEED, times=times,
+    runs = simulate_lazy_rich(steps, PROBABILITY, replicas=effort.choose(60, 400), seed=SEED, times=times,
                               jobs=effort.jobs, **settings)
     losses = judges.Sample(runs.mean[1:, 0], runs.stderr[1:, 0], runs.replicas, runs.skewness[1:, 0])
     return losses, run.start(SEED), run
