@@ -43,6 +43,7 @@ from scipy.optimize import minimize_scalar
 
 from .. import learning_rates
 from ..arguments import number, numbers, shown
+from .exponents import shape_powers
 
 GAUSS = np.polynomial.legendre.leggauss(12)
 DECADES = 50.0
@@ -253,11 +254,10 @@ def exponents(source, capacity, tail_exponent):
         ``log N`` in the risk, nonzero only for easy tasks with ``gamma + 1 = beta``.
     """
     alpha, s = effective_capacity(capacity, tail_exponent), _positive(source, "source")
-    if s < 1.0 - 1.0 / alpha:
-        return {"risk": -s, "peak": 0.0, "regime": "hard", "logarithm": 0.0}
-    easy = 1.0 + s * alpha
-    return {"risk": -s * alpha / easy, "peak": alpha / easy - 1.0, "regime": "easy",
-            "logarithm": s * alpha / easy if 1.0 + tail_exponent == capacity else 0.0}
+    risk, peak = shape_powers(s, capacity, tail_exponent)
+    regime = "hard" if s < 1.0 - 1.0 / alpha else "easy"
+    return {"risk": risk, "peak": peak, "regime": regime,
+            "logarithm": -risk if regime == "easy" and 1.0 + tail_exponent == capacity else 0.0}
 
 
 @dataclass(frozen=True)
