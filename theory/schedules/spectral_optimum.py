@@ -147,7 +147,7 @@ def _best_horizon(law, data, floor, longest):
     itself would stop at 1e-8 of ``log T``.
     """
     grid = np.linspace(math.log(min(1e-3, 1e-3 * longest)), math.log(longest), 121)
-    best = int(np.argmin([law.loss(math.exp(x), data, floor)[0] for x in grid]))
+    best = int(np.argmin([law.loss(math.exp(x), data, floor, 0)[0] for x in grid]))
     centre = grid[best]
     for _ in range(2):   # the second time around the point found
         low, high = grid[max(best - 1, 0)] - centre, grid[min(best + 1, grid.size - 1)] - centre
@@ -219,13 +219,15 @@ class _Law:
                     cuts[int(late)].append(cut)
         return cuts
 
-    def loss(self, horizon, data, floor):
-        """``2 (E - delta)`` at the best ratio, the noise in it, and the scale c."""
+    def loss(self, horizon, data, floor, rounds=4):
+        """``2 (E - delta)`` at the best ratio, the noise in it, and the scale c; ``rounds`` of refinement."""
         passed, remaining, weights = self.nodes(horizon)
         root = self.root(passed, remaining)
         scale = data / (weights @ root)
         if scale * root.min() < floor:
-            for _ in range(4):   # panels end where the floor does, so that the rule is as good there as elsewhere
+            if rounds == 0:
+                scale = _waterfill(root, weights, data, floor)
+            for _ in range(rounds):   # panels end where the floor does, so that the rule is as good there as elsewhere
                 before, scale = scale, _waterfill(root, weights, data, floor)
                 if scale == 0.0 or abs(scale - before) < 1e-13 * scale:
                     break
@@ -257,10 +259,13 @@ class _Law:
 
 def _waterfill(root, weights, data, floor):
     """``c`` with ``int max(floor, c f) = D``; 0 if the floor takes it all."""
-    def excess(c):
-        return weights @ np.maximum(floor, c * root) - data
-
-    high = floor / root.min() * (1.0 + 1e-12)
-    if excess(0.0) >= 0.0:
+    if floor * weights.sum() >= data:
         return 0.0
-    return scipy.optimize.brentq(excess, 0.0, high, xtol=1e-300, rtol=1e-13)
+    scale = data / (weights @ root)
+    while True:   # free where c f > floor; both shrink from step to step until they agree
+        free = scale * root > floor
+        mass = weights[free] @ root[free]
+        found = (data - floor * weights[~free].sum()) / mass if mass > 0.0 else 0.0
+        if not 0.0 < found < scale * (1.0 - 1e-15):
+            return max(min(found, scale), 0.0)
+        scale = found
