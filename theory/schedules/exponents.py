@@ -151,7 +151,7 @@ def energy_rate(a, b):
 
 
 def joint_rate(alpha, smoothness):
-    """Loss as Wang, Liu & Chen write it, p = 2 alpha + 2 beta' - 1: ``-p/(1+p)`` for ``beta' > 0``, else ``-p/(2 alpha)``."""
+    """Loss as Wang, Liu & Chen write it: ``-p/(1+p)`` for ``beta' > 0``, else ``-p/(2 alpha)``."""
     p = 2.0 * alpha + 2.0 * smoothness - 1.0
     return -p / (1.0 + p if smoothness >= 0 else 2.0 * alpha)
 

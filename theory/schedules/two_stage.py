@@ -87,7 +87,8 @@ class TwoStage:
         """Noise beyond the floor: what is left of the first stage's surplus, less what r2 had no time to build up."""
         law = self.law
         old = law.noise**2 * float(law.kernel_mass(self.remaining, self.horizon))
-        return old * (1.0 / self.first - 1.0 / self.second) - self.floor * math.exp(-law.forgetting * math.log1p(self.horizon))
+        missing = self.floor * math.exp(-law.forgetting * math.log1p(self.horizon))
+        return old * (1.0 / self.first - 1.0 / self.second) - missing
 
     def moved(self, share):
         """The same budget with another switch: after it, this share (0 to 1) of the data is used.
