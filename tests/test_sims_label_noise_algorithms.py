@@ -151,7 +151,7 @@ def test_batch_paths_equal_a_plain_implementation(model, size):
 def test_oscillating_paths_equal_a_plain_implementation(model, frozen):
     for amplitude in (None, 0.7):
         got = sgd.Oscillation(model, 30, amplitude, TIMES, neurons=True, frozen=frozen).sample(3, 5, 2)
-        used = model.step**0.25 if amplitude is None else amplitude
+        used = model.effective_step**0.25 if amplitude is None else amplitude
         expected = np.array([chain_reference(model, used, 3, replica, frozen) for replica in (5, 6)])
         np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-13)
 

@@ -49,7 +49,7 @@ class Oscillation:
     steps : int
         Length K of the run, 1..2 10^8.
     amplitude : float, optional
-        ``q`` > 0; default ``eta^{1/4}``, the lemma's.
+        ``q`` > 0; default ``h^{1/4}``, the lemma's at c = 1/2.
     times, inputs, neurons
         As in :class:`.descent.Descent`.
     frozen : bool
@@ -76,7 +76,7 @@ class Oscillation:
         if model.noise != 0.0:
             raise ValueError(f"noise is {model.noise:g}; it must be 0, for the oscillation takes its place")
         steps = integer(self.steps, "steps", MAX_STEPS)
-        amplitude = model.step**0.25 if self.amplitude is None else number(self.amplitude, "amplitude")
+        amplitude = model.effective_step**0.25 if self.amplitude is None else number(self.amplitude, "amplitude")
         if not 0 < amplitude <= theory.LARGEST:
             raise ValueError(f"amplitude is {amplitude}; it must be in (0, {theory.LARGEST:g}]")
         for name in ("neurons", "frozen"):
