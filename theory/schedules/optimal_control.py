@@ -13,7 +13,8 @@ those behind it old, and p belongs to the old: each step is an exact minimisatio
 raise the risk (Gauss-Seidel).  There is no step size and nothing to tune.
 
 Without a cap the optimum of hard tasks may contain single giant steps (beyond stability, compensated by the
-others): the true optimum of the discrete problem, of little gain; a cap removes them.
+others): the true optimum of the discrete problem, of little gain, with more than one local optimum and slow to settle;
+a cap removes them.
 
 The equations are those of optimal control in Bordelon & Mori (arXiv 2602.04774), whose state equation is the recursion
 above; derived here, since that paper's text was not at hand.
