@@ -111,7 +111,7 @@ def _(effort):
     return _logarithms(BOUNDARY, lambda beta, shape: beta * (1.0 / beta)**(1.0 / beta))
 
 
-@boundary_logarithm.control("cosine at beta = 2.8: no logarithm, increments vanish")
+@boundary_logarithm.control("cosine at beta = 2.8: no logarithm, increments fall like (eta_p N)^(1/3 - 1/beta)")
 def _(effort):
     return _logarithms(((2.8, shapes.cosine()),), lambda beta, shape: beta * (0.25 * math.pi**2 / beta)**(1.0 / beta))
 

@@ -193,17 +193,12 @@ def _best_tails(place, capacities=CAPACITIES):
 def _bound(factor):
     parts = {}
     for beta in CAPACITIES:
-        family = [shapes.power(g) for g in np.linspace(beta - 0.9, 4.0 * beta, 30)]
+        family = [shapes.power(g) for g in (*np.linspace(beta - 0.9, 4.0 * beta, 30), 2.0 * beta - 1.0)]
         family += [shape for shape in (shapes.linear(), shapes.cosine(), shapes.wsd(), shapes.wsd(0.5, "1-sqrt"))
                    if shape.tail_exponent > beta - 1.0]
         prices = [shapes.price(shape, beta) for shape in family]
-        parts[f"beta={beta:g}"] = judges.inequality(factor, prices, over=f"{len(family)} shapes")
-        parts[f"equality beta={beta:g}"] = judges.equal(shapes.price(shapes.power(2.0 * beta - 1.0), beta), factor,
-                                                        rtol=1e-10)
-        if factor > 1.0:   # alone, the inequality must fall to the best power
-            parts.pop(f"equality beta={beta:g}")
-            prices.append(shapes.price(shapes.power(2.0 * beta - 1.0), beta))
-            parts[f"beta={beta:g}"] = judges.inequality(factor, prices)
+        parts[f"beta={beta:g}"] = judges.inequality(factor, prices, at={"gamma": [s.tail_exponent for s in family]})
+        parts[f"equality beta={beta:g}"] = judges.equal(min(prices), factor, rtol=1e-10)
     return judges.every(**parts)
 
 

@@ -1,9 +1,9 @@
-"""What the shape of a learning-rate schedule costs: final loss against data, and where a tail's capacity saturates."""
+"""What the shape of a learning-rate schedule costs: final loss, capacity saturation, the best base rate."""
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from ...checks.schedules.shapes_in_sgd import EASY
+from ...checks.schedules.shapes_in_sgd import EASY, HARD
 from ...theory import fsl
 from ...theory.schedules import shapes
 from ...theory.schedules.optimal_control import optimal_rates
@@ -88,6 +88,54 @@ def capacity_saturation(effort):
     axes.set(xlabel=r"capacity of the task $\beta$", ylabel=r"rate $-d\log E\,/\,d\log N$", ylim=(0.44, 0.9))
     axes.legend(loc="upper left")
     return Drawing(fig, {name: np.concatenate(values) for name, values in table.items()})
+
+
+@figure("best_base_rate", topic="schedules", title="The best base rate against the length of the run",
+        caption="Exact expected risk of SGD with power decay, exponent 2 beta - 1, against its first rate, for runs of "
+                "several lengths. Markers: the minima. Grey: where the minimum should go, through "
+                "the last one; dotted: edge of mean-square stability of a constant rate. Hard tasks keep one base "
+                "rate, at that edge, easy ones must shrink it.",
+        claims=("schedules.best_base_rate_hard", "schedules.best_base_rate_easy"))
+def best_base_rate(effort):
+    """One hard and one easy task."""
+    fig, axes = style.new(1, 2, width=9.6, height=4.0)
+    sizes = 2 ** np.arange(10, effort.choose(17, 19), 2)
+    table = {name: [] for name in ("source", "capacity", "kind", "steps", "base_rate", "risk")}
+    for panel, (title, s, beta) in zip(axes, (("hard", *HARD[0]), ("easy", *EASY[1])), strict=True):
+        shape, best = shapes.power(2.0 * beta - 1.0), []
+        spectrum = fsl.compress(fsl.PowerLawRegression(s, beta), 2.0 * sizes[-1], tolerance=1e-6)
+        edge = fsl.critical_rate(spectrum)
+        for index, steps in enumerate(sizes[::-1]):
+            rates = edge * np.geomspace(0.03, 1.6, effort.choose(60, 121))
+            risks = np.array([_risk(spectrum, shape, int(steps), rate) for rate in rates])
+            rates, risks = rates[np.isfinite(risks)], risks[np.isfinite(risks)]
+            lowest = int(np.argmin(risks))
+            best.append((steps, rates[lowest], risks[lowest]))
+            style.loglog(panel).plot(rates, risks, **style.theory(index), label=f"$N = 2^{{{int(np.log2(steps))}}}$")
+            panel.plot(*best[-1][1:], **style.measurement(index, markersize=7))
+            for kind, part in (("curve", slice(None)), ("best", slice(lowest, lowest + 1))):
+                for column, value in zip(table, (s, beta, kind, int(steps), rates[part], risks[part]), strict=True):
+                    table[column].append(np.broadcast_to(np.asarray(value), rates[part].shape))
+        steps, places, depths = np.array(best).T
+        power = shapes.exponents(s, beta, 2.0 * beta - 1.0)["peak"]
+        style.guide(panel, places[0] * (steps / steps[0])**power, depths)
+        panel.axvline(edge, color=style.GREY, linestyle=":", linewidth=1.2)
+        panel.set(xlabel="base rate", ylabel="excess risk after N steps", ylim=(0.6 * depths.min(), 4.0 * depths.max()),
+                  title=rf"{title}: $s = {s:g}$, $\beta = {beta:g}$")
+        panel.set_xticks([0.03, 0.1, 0.3], ["0.03", "0.1", "0.3"])
+        panel.minorticks_off()
+    axes[0].set_yticks([0.1, 0.2, 0.4], ["0.1", "0.2", "0.4"])
+    axes[0].legend(loc="lower left")
+    return Drawing(fig, {name: np.concatenate(values) for name, values in table.items()})
+
+
+def _risk(spectrum, shape, steps, peak):
+    """Exact final risk; infinite where it overflows or exceeds a hundred."""
+    try:
+        risk = fsl.exact_risk(spectrum, shape.schedule(steps, peak), times=[steps]).final
+    except ValueError:
+        return np.inf
+    return risk if risk < 100.0 else np.inf
 
 
 def _best_loss(spectrum, shape, steps):
