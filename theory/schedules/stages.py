@@ -45,8 +45,9 @@ class Stage:
         curvature = 1.0 + (self.spectrum.kurtosis - 2.0) / self.size
         feedback = self.rate**2 / self.size
         slow, vectors = np.linalg.eigh(np.diag(x * (2.0 - curvature * x)) - feedback * np.outer(direction, direction))
-        if not 0.0 < slow[0] and slow[-1] < 2.0:
+        if not (slow[0] > -1e-13 and slow[-1] < 2.0):
             raise ValueError(f"rate is {self.rate:g} at batch size {self.size:g}; that is not mean-square stable")
+        slow = np.maximum(slow, 1e-300)   # rounding may turn the slowest rates negative
         along = direction @ vectors
         for name, value in (("_slow", slow), ("_vectors", vectors), ("_along", along),
                             ("_push", feedback * self.spectrum.label_variance * along)):
@@ -62,13 +63,23 @@ class Stage:
 
     def after(self, state, steps):
         """The state `steps` steps later; `steps` >= 0 may be an array of shape (m,), which gives (m, n)."""
+        memory, lost = self._memory(steps)
+        return memory * state + lost / self._slow * self._push
+
+    def risk_difference(self, difference, steps):
+        """Difference of two risks `steps` steps after their states differed by `difference`; without cancellation.
+
+        The map is linear, so what drives both alike drops out.
+        """
+        return 0.5 * (self._memory(steps)[0] * difference) @ self._along
+
+    def _memory(self, steps):
+        """``(1 - slow)^k`` and one less that."""
         steps = np.asarray(steps, float)[..., None]
         gentle = self._slow < 0.5
         logarithm = np.where(gentle, np.log1p(-np.where(gentle, self._slow, 0.0)), 0.0)
-        rest = np.where(gentle, 1.0, 1.0 - self._slow)
-        memory = np.exp(steps * logarithm) * rest**steps
-        lost = np.where(gentle, -np.expm1(steps * logarithm), 1.0 - memory)
-        return memory * state + lost / self._slow * self._push
+        memory = np.exp(steps * logarithm) * np.where(gentle, 1.0, 1.0 - self._slow) ** steps
+        return memory, np.where(gentle, -np.expm1(steps * logarithm), 1.0 - memory)
 
     def risk(self, state):
         """Excess risk of a state, shape of the state without its last axis."""
