@@ -67,6 +67,46 @@ def label_noise_descent(dimension, width, step, noise, target_norm, steps, sampl
                       label_noise_kernels.LANES)
 
 
+@experiment("label_noise.sharpness_aware", replicated=True)
+def label_noise_sharpness_aware(dimension, width, step, radius, target_norm, steps, samples=math.inf, first_scale=1.0,
+                                second_scale=1.0, loss_factor=0.5, times=None, neurons=False, catapult=False,
+                                collapse=False):
+    """The same observables under sharpness-aware minimisation with batch size 1 on clean labels."""
+    model = label_noise.TwoLayerLinear(dimension, width, step, 0.0, target_norm, samples, first_scale, second_scale,
+                                       loss_factor)
+    made = label_noise_sims.SharpnessAware(model, steps, radius, _recorded(steps, times), neurons=neurons,
+                                           catapult=catapult, collapse=collapse)
+    return _along_steps(made, 1.0)
+
+
+@experiment("label_noise.batches", replicated=True)
+def label_noise_batches(dimension, width, step, noise, target_norm, steps, batch_size, samples=math.inf,
+                        first_scale=1.0, second_scale=1.0, loss_factor=0.5, times=None, neurons=False, catapult=False):
+    """The same observables under label-noise SGD on batches, or gradient descent (``batch_size = inf``)."""
+    model = label_noise.TwoLayerLinear(dimension, width, step, noise, target_norm, samples, first_scale, second_scale,
+                                       loss_factor)
+    made = label_noise_sims.BatchDescent(model, steps, batch_size, _recorded(steps, times), neurons=neurons,
+                                         catapult=catapult)
+    return _along_steps(made, model.samples if made.batch_size == math.inf else made.batch_size)
+
+
+@experiment("label_noise.oscillation", replicated=True)
+def label_noise_oscillation(dimension, width, step, target_norm, steps, amplitude=None, samples=math.inf,
+                            first_scale=1.0, loss_factor=0.5, times=None, neurons=False, frozen=False):
+    """The same observables under a second layer that oscillates by itself, by Monte Carlo."""
+    model = label_noise.TwoLayerLinear(dimension, width, step, 0.0, target_norm, samples, first_scale, 1.0, loss_factor)
+    made = label_noise_sims.Oscillation(model, steps, amplitude, _recorded(steps, times), neurons=neurons,
+                                        frozen=frozen)
+    return _along_steps(made, width / model.dimension)
+
+
+def _along_steps(made, inputs):
+    """An experiment of one replica at a time, whose step looks at so many inputs."""
+    dimension = made.model.dimension
+    per_step = dimension * (dimension + 8.0 + (8.0 + 0.5 * inputs if math.isfinite(inputs) else 0.0))
+    return Simulation(made, (("step", "slow_time"), ("observable",)), 5e-10 * per_step * float(made.steps))
+
+
 def schedule_of(value) -> learning_rates.Schedule:
     """The schedule that a table describes.
 

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
+from theorycheck.checks import experiment as sweeps
 from theorycheck.sims import engine, streams
 from theorycheck.sims import label_noise as sgd
 from theorycheck.theory import label_noise as theory
@@ -351,6 +352,28 @@ def test_a_radius_that_collapses_is_refused_with_the_bound_unless_named():
         collapse_radius(0, 1.0)
     with pytest.raises(ValueError, match="target_norm is -1"):
         collapse_radius(3, -1.0)
+
+
+# -- sweeps ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name, parameters, made", [
+    ("label_noise.sharpness_aware", {"radius": 0.2}, lambda m: sgd.simulate_sharpness_aware(
+        m(0.0), 20, 0.2, replicas=5, seed=1, times=[20])),
+    ("label_noise.batches", {"noise": 0.5, "batch_size": 3}, lambda m: sgd.simulate_batches(
+        m(0.5), 20, 3, replicas=5, seed=1, times=[20])),
+    ("label_noise.batches", {"noise": 0.5, "batch_size": math.inf}, lambda m: sgd.simulate_batches(
+        m(0.5), 20, math.inf, replicas=5, seed=1, times=[20])),
+    ("label_noise.oscillation", {}, lambda m: sgd.simulate_oscillation(m(0.0), 20, replicas=5, seed=1, times=[20])),
+])
+def test_a_sweep_can_run_them(name, parameters, made):
+    prepared = sweeps.find(name).prepare(dimension=3, width=7, step=0.02, target_norm=0.8, steps=20, samples=6,
+                                             **parameters)
+    estimate = engine.estimate(prepared.experiment, replicas=5, seed=1)
+    assert prepared.seconds > 0
+    assert estimate == made(lambda noise: theory.TwoLayerLinear(3, 7, 0.02, noise, 0.8, samples=6))
+    table = sweeps.table_of(prepared, estimate)
+    assert table["observable"][:2] == ["loss", "error"] and table["step"][0] == 20
 
 
 # -- bad input ---------------------------------------------------------------------------------------------------
