@@ -28,7 +28,7 @@ def rate_batch_duality(effort):
     What sets two factorizations apart is that steps are finite, to first order in the rate.  Judged: the excess of
     scheduled batches over scheduled rates at batch 1 is at most 0.1 per cent at the smallest rate, with horizons within
     1 per cent; what halving the rate takes off it is proportional to the rate (slopes 1 +- 0.1); and batches of 4 and
-    16 cost at most a tenth of their largest rate.
+    16 cost at most 2.5 per cent times their largest rate (set).
     """
     return _dual(effort, lambda data, rate: optima.best_batches(1.0, 2.0, data, rate, 1e-3))
 
@@ -46,6 +46,11 @@ def _(effort):
         return SimpleNamespace(loss=_risk(best.spectrum, rate, batches), horizon=best.horizon)
 
     return _dual(effort, squared)
+
+
+@rate_batch_duality.control("finite steps: a rate of 0.4")
+def _(effort):
+    return _dual(effort, lambda data, rate: optima.best_batches(1.0, 2.0, data, 0.4, 1e-3))
 
 
 def _risk(spectrum, rate, batches):
@@ -66,7 +71,7 @@ def _dual(effort, batches):
         joint = [optima.best_rates(1.0, 2.0, data // size, None, size) for size in (4, 16)]
         spread = np.array([run.loss for run in joint]) / base.loss - 1.0
         peaks = np.array([run.rates.max() for run in joint])
-        parts[f"larger batches D={data}"] = judges.inequality(np.abs(spread), 0.1 * peaks)
+        parts[f"larger batches D={data}"] = judges.inequality(np.abs(spread), 0.025 * peaks)
     return judges.every(**parts)
 
 
