@@ -32,7 +32,7 @@ from .reduction import generator
 
 TOLERANCE = 1e-11
 """Relative tolerance of the integrator."""
-PATIENCE = 60
+PATIENCE = 24
 """Doublings of the time after which a limit is given up."""
 
 
@@ -120,7 +120,7 @@ def limit(state, target, covariance=None, tolerance=1e-12):
     state, target, covariance
         As in :func:`path`.
     tolerance : float
-        ``||e||`` falls to this times its scale ``||Sigma|| ||theta*||`` (or the start's, if larger).
+        ``||e||`` falls to this times its scale ``||Sigma|| ||theta*||`` (or the start's, if larger), or to rounding.
 
     Returns
     -------
@@ -137,9 +137,10 @@ def limit(state, target, covariance=None, tolerance=1e-12):
     phi, now = np.eye(len(state)), state
     if scale == 0.0:
         return now, phi
+    goal = tolerance * scale + 1e-14 * np.linalg.norm(covariance) * np.trace(state)
     span = 4.0 / max(np.trace(now) * np.linalg.norm(covariance, 2), 1e-300)
     for _ in range(PATIENCE):
-        if np.linalg.norm(covariance @ (target - now[:-1, -1])) <= tolerance * scale:
+        if np.linalg.norm(covariance @ (target - now[:-1, -1])) <= goal:
             return now, phi
         piece = path(now, [span], target, covariance)
         phi = piece.maps[-1] @ phi
@@ -234,9 +235,16 @@ def integrated(slope, start, times, tolerance):
     if times[-1] == 0.0:
         return np.broadcast_to(start, (times.size, *start.shape)).copy()
     scale = float(np.abs(start).max())
+
+    def checked_slope(t, y):
+        found = slope(t, y)
+        if not np.isfinite(found).all():   # the integrator would shorten its step for ever
+            raise ValueError(f"the flow leaves the finite numbers at t = {t:g}")
+        return found
+
     wanted, back = np.unique(times, return_inverse=True)
-    done = integrate.solve_ivp(slope, (0.0, times[-1]), start.ravel(), method="DOP853", t_eval=wanted, rtol=tolerance,
-                               atol=1e-3 * tolerance * scale)
+    done = integrate.solve_ivp(checked_slope, (0.0, times[-1]), start.ravel(), method="DOP853", t_eval=wanted,
+                               rtol=tolerance, atol=1e-3 * tolerance * scale)
     if not done.success:
         raise ValueError(f"the integration stopped at t = {done.t[-1] if done.t.size else 0.0:g}: {done.message}")
     return done.y.T.reshape(-1, *start.shape)[back]

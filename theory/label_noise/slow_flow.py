@@ -277,7 +277,7 @@ class Clocks:
     norm : float
         ``(1/v) ln(s_1^2 (m/d)/(sqrt(d) ||theta*||))``: ``sum <w_i, theta*>^2`` stops falling (end of phase I).
     alignment : float
-        ``(1/v) ln(s_1^2 m/(sqrt(d) ||theta*||))``: half of ``||W||^2`` is along theta*.
+        ``(1/v) ln(s_1^2 m (1 - 1/d)/(sqrt(d) ||theta*||))``: half of ``||W||^2`` is along theta*.
     """
 
     second_layer: float
@@ -295,4 +295,4 @@ def clocks(model):
         return math.inf if norm == 0.0 else max(math.log(max(size, 1e-300) / (math.sqrt(d) * norm)), 0.0) / v
 
     mass = model.first_scale**2 * model.width
-    return Clocks(1.0 / (d * v), after(mass / d), after(mass))
+    return Clocks(1.0 / (d * v), after(mass / d), after(mass * (1.0 - 1.0 / d)))
