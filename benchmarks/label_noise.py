@@ -1,8 +1,9 @@
-"""Microseconds per step and replica of label-noise SGD, the width-free recursion against the network and NumPy.
+"""Microseconds per step and replica of label-noise SGD, SAM and the oscillating layer, ours against NumPy.
 
 The setting is one of the paper's (d = 20, n = 200, rate 1e-3, sigma = 4); the width is 1000, and 10 for comparison.
 NumPy gets its order and signs drawn beforehand and untimed, those that our kernels draw for themselves as they go;
-every contestant must end at the same state to 1e-8.
+every contestant must end at the same state to 1e-8.  SAM (rho = 0.3) and the oscillating layer of Lemma 4 (q =
+eta^(1/4)) run on clean labels at width 1000.
 
 All run in one process pinned to one core, compiled and warmed beforehand, in turns (A B C A B C ...), and the table has
 medians over the turns, in CPU time of the process, which other load on the machine disturbs least.
@@ -128,15 +129,95 @@ CONTESTANTS = (
 )
 
 
+RADIUS = 0.3
+CLEAN = theory.TwoLayerLinear(DIMENSION, 1000, STEP, 0.0, 1.0, samples=SAMPLES)
+
+
+def aware(steps):
+    """SAM as we run it."""
+    return sgd.SharpnessAware(CLEAN, steps, RADIUS, [steps])
+
+
+def chain(steps):
+    """The oscillating layer as we run it."""
+    return sgd.Oscillation(CLEAN, steps, times=[steps])
+
+
+def our(experiment):
+    """One replica of an experiment that runs one at a time."""
+
+    def build(_, steps):
+        made = experiment(steps)
+        return 1, lambda: made.sample(SEED, 0, 1)[:, 0, 3]
+
+    return build
+
+
+def numpy_aware(width, steps):
+    """NumPy: SAM on W and a of one replica, every operation over all neurons."""
+    data, order, _, neurons = draws(width, steps, 1)
+
+    def run():
+        first, second = neurons[0, :, :-1].copy(), neurons[0, :, -1].copy()
+        scratch = np.empty_like(first)
+        for k in range(steps):
+            x = data[0, order[k, 0]]
+            hidden = first @ x
+            gap = second @ hidden - x[0]
+            shift = RADIUS * np.sign(gap) / np.sqrt(second @ second * (x @ x) + hidden @ hidden)
+            # the shifted layers meet the input as W x + shift ||x||^2 a only
+            across, hidden = second + shift * hidden, hidden + shift * (x @ x) * second
+            b = -STEP * (across @ hidden - x[0])
+            first += np.multiply((b * across)[:, None], x, out=scratch)
+            second += b * hidden
+        return np.array([np.sum(first**2)])
+
+    return 1, run
+
+
+def numpy_chain(width, steps):
+    """NumPy: the oscillating layer, only the active half of the neurons moved."""
+    data, _, _, neurons = draws(width, 1, 1)
+    sigma = data[0].T @ data[0] / SAMPLES
+    key, many = streams.key(SEED, "label_noise.sgd"), np.arange(width)
+    words = streams.words(key, 0, np.arange(steps + 1), -(-width // 32), purpose=5)
+    signs = 1.0 - 2.0 * ((words[:, many // 32] >> (many % 32).astype(np.uint32)) & 1)
+    active = streams.rademachers(key, 0, 0, width, purpose=4) > 0
+    classes, amplitude, target = (np.flatnonzero(active), np.flatnonzero(~active)), STEP**0.25, np.eye(DIMENSION)[0]
+
+    def run():
+        first = [neurons[0, members, :-1].copy() for members in classes]
+        for k in range(steps):
+            second = amplitude * signs[k, classes[k % 2]]
+            pull = -STEP * sigma @ (second @ first[k % 2] - target)
+            first[k % 2] += second[:, None] * pull
+        return np.array([sum(np.sum(part**2) for part in first)])
+
+    return 1, run
+
+
+OTHERS = (
+    ("SAM, recursion", our(aware), 20_000, aware),
+    ("NumPy SAM, network", numpy_aware, 1_000, aware),
+    ("oscillating layer", our(chain), 2_000, chain),
+    ("NumPy oscillating layer", numpy_chain, 1_000, chain),
+)
+
+
 def measure(width):
     """Median, least and greatest microseconds per step and replica of every contestant."""
+    return _measure(width, [(name, build, steps, lambda steps: sgd.Descent(model(width), steps, [steps]))
+                            for name, build, steps in CONTESTANTS])
+
+
+def _measure(width, contestants):
     built, last = {}, {}
-    for name, build, steps in CONTESTANTS:
+    for name, build, steps, experiment in contestants:
         replicas, run = build(width, steps)
         built[name], ends = (steps * replicas, run), run()
-        expected = sgd.Descent(model(width), steps, [steps]).sample(SEED, 0, replicas)[:, 0, 3]
+        expected = experiment(steps).sample(SEED, 0, replicas)[:, 0, 3]
         if not np.allclose(ends, expected, rtol=1e-8, atol=0.0):
-            raise RuntimeError(f"{name} ends at ||W||^2 = {ends}; the recursion ends at {expected}")
+            raise RuntimeError(f"{name} ends at ||W||^2 = {ends}; it should end at {expected}")
         last[name] = []
     for _ in range(TURNS):
         for name, (count, run) in built.items():
@@ -152,6 +233,7 @@ def main():
     os.sched_setaffinity(0, {max(allowed)})
     try:
         tables = {width: measure(width) for width in WIDTHS}
+        others = _measure(CLEAN.width, OTHERS)
     finally:
         os.sched_setaffinity(0, allowed)
     ours_first = CONTESTANTS[0][0]
@@ -171,6 +253,10 @@ def main():
     ratios = [(f"label-noise SGD, m = {width}, us/step", name, f"{tables[width][ours_first][0]:.3g}",
                f"{tables[width][name][0]:.3g}", tables[width][name][0] / tables[width][ours_first][0])
               for width in WIDTHS for name, _, _ in CONTESTANTS if name.startswith("NumPy")]
+    lines += ["", f"| m = {CLEAN.width}, clean labels, 1 replica | us per step |", "|---|---:|"]
+    lines += [f"| {name} | {others[name][0]:.3g} |" for name, *_ in OTHERS]
+    ratios += [(f"{mine}, m = {CLEAN.width}, us/step", theirs, f"{others[mine][0]:.3g}", f"{others[theirs][0]:.3g}",
+                others[theirs][0] / others[mine][0]) for (mine, *_), (theirs, *_) in (OTHERS[:2], OTHERS[2:])]
     return "\n".join(lines), ratios
 
 
