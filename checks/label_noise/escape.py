@@ -53,7 +53,7 @@ def escape_time(effort):
 def _(effort):
     def printed(model, time):
         smallest = theory.TwoLayerLinear(DIMENSION, WIDTHS[0], 2.5e-4, 8.0, TARGET)
-        return escape.theorem_2_time(model) * _predicted(smallest) / escape.theorem_2_time(smallest)
+        return escape.theorem_2_time(model) * predicted(smallest) / escape.theorem_2_time(smallest)
     return _ratios(effort, printed)
 
 
@@ -77,23 +77,24 @@ def _start(width):
     return sgd.draws(sgd.Descent(theory.TwoLayerLinear(DIMENSION, width, 1e-9, 0.0, 1.0), 1), SEED)[2]
 
 
-def _predicted(model):
+def predicted(model):
+    """The prediction for the start that is run, in steps."""
     return escape.escape_time(model, np.linalg.norm(_start(model.width)[0], axis=1).min())
 
 
 @cache
 def measured(effort, model):
     """When the last neuron left in every run (R,): the least displacement passes 1/sqrt(m), interpolated."""
-    times = np.unique(np.round(_predicted(model) * np.linspace(0.6, 1.6, 21)).astype(int))
+    times = np.unique(np.round(predicted(model) * np.linspace(0.6, 1.6, 21)).astype(int))
     runs = sgd.Descent(model, int(times[-1]), times, start=_start(model.width), neurons=True).sample(
         SEED, 0, effort.choose(4, 32))[:, :, LEAST]
     return np.array([np.interp(model.lazy_radius, np.maximum.accumulate(run), times, left=math.nan, right=math.nan)
                      for run in runs])
 
 
-def _ratios(effort, predicted):
+def _ratios(effort, of):
     models = _models()
-    ratio = np.array([np.mean(measured(effort, model)) / predicted(model, _predicted(model)) for model in models])
+    ratio = np.array([np.mean(measured(effort, model)) / of(model, predicted(model)) for model in models])
     count = len(WIDTHS)
     return judges.every(
         width=judges.bounded(ratio[:count], (0.85, 1.15), change=1.12, sizes=WIDTHS, at={"m": WIDTHS}),
