@@ -50,7 +50,9 @@ def gap(law, first, second, switch_time, delay):
     """
     _check(law, first, second, switch_time)
     delay = np.asarray(delay, float)
-    return law.noise**2 * (1.0 / first - 1.0 / second) * law.kernel_mass(delay, delay + switch_time)
+    q, age = law.forgetting, np.log1p(delay)
+    left = np.exp(-q * age) * -np.expm1(-q * np.log1p(switch_time * np.exp(-age))) / q   # int K from d to d + t_s
+    return law.strength * (1.0 / first - 1.0 / second) * left
 
 
 def equal_data_gap(law, first, second, switch_time, delay):
