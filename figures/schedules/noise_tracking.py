@@ -48,7 +48,7 @@ def tracking(effort):
     axes[2].axhline(1.0, color=style.PALETTE["ink"], linewidth=1.4)
     axes[2].set_xticks(range(1, 6), ["const.", "B_simple", "B_simple^½", "B_noise", "B_noise^½"], rotation=20)
     axes[2].set_ylabel("final loss / loss of optimal batches")
-    axes[2].legend(loc="upper right")
+    axes[2].legend(loc="upper center")
     axes[2].set_title("final loss at equal data")
     return Drawing(fig, {name: np.concatenate(parts) for name, parts in columns.items()})
 
