@@ -56,7 +56,7 @@ def _widths(effort):
        statement="at the start P(DW_i > 0) = (2/pi) arctan(sqrt(d/m)), the mean of the incomplete beta function "
                  "I_(a^2/|w|^2)(1/2, (d-1)/2) over neurons")
 def growth_at_start(effort):
-    """Monte Carlo of networks, and by quadrature the mean of the beta function, ``m a^2/||w||^2`` of the law F(1, d)."""
+    """Monte Carlo of networks, and by quadrature that of the beta function, ``m a^2/||w||^2`` of the law F(1, d)."""
     return _growth(effort, lambda width: math.sqrt(DIMENSION / width))
 
 
