@@ -186,40 +186,50 @@ def simulate_oscillation(model, steps, *, replicas, seed, amplitude=None, times=
 
 
 @njit(cache=True)
-def sign_of(key, replica, step, i, words):
-    """Sign of neuron i at a step; ``words`` are the 128 signs of its block, drawn anew when a block begins."""
-    if i % 128 == 0:
-        w0, w1, w2, w3 = streams.block(key, replica, np.uint64(step), np.uint64(i // 128), np.uint64(SIGNS))
-        words[0], words[1], words[2], words[3] = w0, w1, w2, w3
-    return 1.0 - 2.0 * np.float64((words[(i // 32) % 4] >> np.uint32(i % 32)) & np.uint32(1))
+def draw_signs(key, replica, step, amplitude, members, out):
+    """Write +-q into ``out`` (m,) for the neurons ``members``, increasing, of a step."""
+    words, drawn = np.zeros(4, dtype=np.uint32), -1
+    for i in members:
+        if i // 128 != drawn:
+            drawn = i // 128
+            w0, w1, w2, w3 = streams.block(key, replica, np.uint64(step), np.uint64(drawn), np.uint64(SIGNS))
+            words[0], words[1], words[2], words[3] = w0, w1, w2, w3
+        bit = (words[(i // 32) % 4] >> np.uint32(i % 32)) & np.uint32(1)
+        out[i] = amplitude * (1.0 - 2.0 * np.float64(bit))
 
 
 @njit(cache=True)
 def begin_chain(key, replica, amplitude, neurons):
     """Put the second layer of ``neurons`` (m, d + 1) on the chain's start."""
-    words = np.zeros(4, dtype=np.uint32)
-    d = neurons.shape[1] - 1
-    for i in range(neurons.shape[0]):
-        sign = sign_of(key, replica, 0, i, words)
+    width, d = neurons.shape[0], neurons.shape[1] - 1
+    second = np.zeros(width)
+    draw_signs(key, replica, 0, amplitude, np.arange(width), second)
+    for i in range(width):
         w = streams.block(key, replica, np.uint64(0), np.uint64(i // 4), np.uint64(CHAIN))
-        neurons[i, d] = amplitude * sign if streams.rademacher(w[i % 4]) > 0.0 else 0.0
+        neurons[i, d] = second[i] if streams.rademacher(w[i % 4]) > 0.0 else 0.0
 
 
 @njit(cache=True)
 def run_chain(key, replica, step, amplitude, frozen, steps, sigma, target, z, recorded, states, networks):
     """Run the model from ``z`` (m, d + 1), which it overwrites; -1, or the step after which it had diverged.
 
-    ``states`` (T, d + 1, d + 1) receives K and ``networks`` (T or 0, m, d + 1) the neurons.
+    ``states`` (T, d + 1, d + 1) receives K and ``networks`` (T or 0, m, d + 1) the neurons.  The neurons that start
+    active are active at all even steps, the others at all odd ones.
     """
-    width, d = z.shape[0], z.shape[1] - 1
-    words, theta, gap, pull = np.zeros(4, dtype=np.uint32), np.zeros(d), np.zeros(d), np.zeros(d)
+    d = z.shape[1] - 1
+    first, second = z[:, :d].copy(), z[:, d].copy()
+    even, odd = np.flatnonzero(second), np.flatnonzero(second == 0.0)
+    theta, gap, pull = np.zeros(d), np.zeros(d), np.zeros(d)
     moment = 0
     for k in range(steps + 1):
+        members = even if frozen or k % 2 == 0 else odd
         if k > 0 and not frozen:
-            for i in range(width):
-                sign = sign_of(key, replica, k, i, words)
-                z[i, d] = amplitude * sign if z[i, d] == 0.0 else 0.0
+            draw_signs(key, replica, k, amplitude, members, second)
         if recorded[moment] == k:
+            z[:, :d] = first
+            z[:, d] = 0.0
+            for i in members:
+                z[i, d] = second[i]
             states[moment] = recursion.gram(z)
             if networks.shape[0] > 0:
                 networks[moment] = z
@@ -227,17 +237,15 @@ def run_chain(key, replica, step, amplitude, frozen, steps, sigma, target, z, re
         if moment == recorded.size:
             break
         theta[:] = 0.0
-        for i in range(width):
-            if z[i, d] != 0.0:
-                for j in range(d):
-                    theta[j] += z[i, d] * z[i, j]
+        for i in members:
+            for j in range(d):
+                theta[j] += second[i] * first[i, j]
         for j in range(d):
             gap[j] = theta[j] - (target if j == 0 else 0.0)
         recursion.multiply(sigma, gap, pull)
-        for i in range(width):
-            if z[i, d] != 0.0:
-                for j in range(d):
-                    z[i, j] -= step * z[i, d] * pull[j]
+        for i in members:
+            for j in range(d):
+                first[i, j] -= step * second[i] * pull[j]
         if not recursion.dot(gap, gap) <= LARGEST * LARGEST:
             return k + 1
     return -1
