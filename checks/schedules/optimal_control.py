@@ -247,7 +247,7 @@ def power_decay_easy(effort):
     at 65,536 steps the peak still falls like ``T^(-0.30)``, not ``T^(-1/3)``.  So it is judged by the law: rates step
     by step (all but 2 per cent at either end), a ratio to within ``1 + 4 max eta`` of one and closing, and local slopes
     of loss and peak to 0.03 and 0.04, the order of the slopes of a correction ``O(max eta)``.  The slopes of the law
-    are judged up to 1e18 steps, and its shape ``(1-t/T)^(2b-1)`` by ``fsl.optimal_decay_power``.
+    are judged up to 1e18 steps, and the shape ``(1-t/T)^(2b-1)`` by ``schedules.exact_decay_shape``.
     """
     return _easy_phase(effort, EASY, lambda s, beta: (1.0 + s * beta - beta) / (1.0 + s * beta),
                        lambda s, beta: s * beta / (1.0 + s * beta))
@@ -294,6 +294,54 @@ def _easy_phase(effort, tasks, peak_power, loss_power):
                                                        0.002, limit="large")
         parts[f"peak power {label}"] = judges.exponent(budgets, [1.0 / found.ratios.min() for found in far],
                                                        -peak_power(s, beta), 0.002, limit="large")
+    return judges.every(**parts)
+
+
+@claim("exact_decay_shape", topic="schedules", paper=RANDOM_FEATURES, where="abstract, easy phase", stance="derived",
+       statement="a > b: eta*(z) = const (N-z+n_0)^(2b-1) up to O(max eta), n_0/N ~ T^(-1/(2b)): slowly (1-z/N)^(2b-1)")
+def exact_decay_shape(effort):
+    """Slope of log eta against log(N - z + n_0) between 5 and T/3 of remaining intrinsic time u.
+
+    The square-root rule gives ``N - z = J(u)/c`` with ``J(u) = int_0^u K^(1/2)`` and ``eta = c/K(u)^(1/2)``.  As
+    ``J = 2 b A^(1/2) u^(1/(2b)) - d`` and ``K = A u^(-(2-1/b))`` up to exponentially small terms, the rate is a power
+    of ``N - z + n_0``, ``n_0 = d/c``.  Judged: a deviation of at most ``2 max eta``, falling with N.
+    """
+    return _shapes(effort, 1.0, lambda beta: 2.0 * beta - 1.0)
+
+
+@exact_decay_shape.control("the form of the limit T -> infinity, n_0 = 0")
+def _(effort):
+    return _shapes(effort, 0.0, lambda beta: 2.0 * beta - 1.0)
+
+
+@exact_decay_shape.control("linear decay")
+def _(effort):
+    return _shapes(effort, 1.0, lambda beta: 1.0)
+
+
+def _shapes(effort, shift, power):
+    sizes = optima.powers_of_two(10, effort.choose(16, 18), 2)
+    parts = {}
+    for s, beta in EASY:
+        far = optima.spectrum(s, beta, 1e7)
+        u = np.concatenate([[0.0], np.geomspace(1e-6, 1e6, 20_001)])
+        root = np.sqrt(optima.kernel(far, u))
+        mass = np.sum(0.5 * (root[1:] + root[:-1]) * np.diff(u))
+        scale = math.gamma(2.0 - 1.0 / beta) / (beta * 2.0 ** (2.0 - 1.0 / beta))
+        lag = 2.0 * beta * math.sqrt(scale) * u[-1] ** (0.5 / beta) - mass
+        away, peaks = [], []
+        for steps in sizes:
+            control = optima.best_rates(s, beta, steps)
+            left = optima.remaining_times(control.schedule())
+            level = np.median(control.rates * np.sqrt(optima.kernel(control.spectrum, left)))
+            inside = np.flatnonzero((left > 5.0) & (left < left[0] / 3.0))[[0, -1]]
+            shifted = steps - inside - 0.5 + shift * lag / level
+            slope = np.diff(np.log(control.rates[inside]))[0] / np.diff(np.log(shifted))[0]
+            away.append(abs(slope - power(beta)))
+            peaks.append(control.rates.max())
+        label = f"s={s:g} beta={beta:g}"
+        parts[f"slope {label}"] = judges.inequality(away, 2.0 * np.array(peaks), at={"N": np.array(sizes)})
+        parts[f"closing {label}"] = judges.inequality(away[1:], away[:-1], at={"N": np.array(sizes[1:])})
     return judges.every(**parts)
 
 
