@@ -18,7 +18,7 @@ from .paper import RANDOM_FEATURES
 HARD = (1.0 / 6.0, 3.0, math.sqrt(0.1))
 EASY = (1.0, 2.0, 1.0)
 """Source, capacity and label noise."""
-ITERATIONS = 100
+ITERATIONS = 200
 
 
 @claim("heavy_ball_moments", topic="schedules", paper=RANDOM_FEATURES, where="momentum", stance="derived",
