@@ -117,7 +117,7 @@ def _boundary(threshold):
     return judges.every(**parts)
 
 
-@claim("switch_in_sgd", topic="schedules", paper=BATCH_SIZE, where="Thm 3.2 and Fig. 2", stance="reconstructed",
+@claim("switch_in_sgd", topic="schedules", paper=BATCH_SIZE, where="Thm 3.2", stance="reconstructed",
        statement="exact SGD, batch 1 then 16 at one rate: the best switch leaves to the larger batch a share "
                  "~ D^(-(1-1/beta-s)/(2-1/beta)) of hard tasks, everything of easy ones")
 def switch_in_sgd(effort):

@@ -360,7 +360,7 @@ def _decay(twice):
     return judges.every(**parts)
 
 
-@claim("emergent_warmup", topic="schedules", paper=JOINT, where="Sec. 5.3", stance="reconstructed",
+@claim("emergent_warmup", topic="schedules", paper=JOINT, where="Sec. 5.3", stance="derived",
        statement="with mini-batch noise r* ~ {K(T-t) [e(t)+sigma^2]}^(1/2): the learning rate starts at "
                  "(1+e(0)/sigma^2)^(-1/2) of its value without, and rises")
 def emergent_warmup(effort):
@@ -455,7 +455,7 @@ def _dictionary(translate, exchanged=False):
     return judges.every(**parts)
 
 
-@claim("duality", topic="schedules", paper=BATCH_SIZE, where="Sec. 3", stance="reconstructed",
+@claim("duality", topic="schedules", paper=BATCH_SIZE, where="optimal batches at a constant rate", stance="reconstructed",
        statement="only r(t) = B/eta matters: eta ~ r^-f, B ~ r^(1-f) of the optimum have its loss as steps shrink; "
                  "a constant rate takes the fewest steps")
 def duality(effort):
