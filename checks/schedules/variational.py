@@ -58,7 +58,7 @@ def _(effort):
 def _against_programming(effort, exponent):
     parts = {}
     for floor in (0.0, 3.0):
-        for cells in effort.choose((24, 48), (60, 120)):
+        for cells in effort.choose((60, 120), (120, 240)):
             generic, length = _programmed(cells, floor, 0.0)[:2]
             mine = _rule_noise(exponent, floor)
             parts[f"r_min={floor:g}, {cells} cells: below"] = judges.inequality(mine, generic, rtol=1e-9)
@@ -455,7 +455,7 @@ def _dictionary(translate, exchanged=False):
     return judges.every(**parts)
 
 
-@claim("duality", topic="schedules", paper=BATCH_SIZE, where="optimal batches at a constant rate", stance="reconstructed",
+@claim("duality", topic="schedules", paper=BATCH_SIZE, where="batches at a constant rate", stance="reconstructed",
        statement="only r(t) = B/eta matters: eta ~ r^-f, B ~ r^(1-f) of the optimum have its loss as steps shrink; "
                  "a constant rate takes the fewest steps")
 def duality(effort):
