@@ -61,7 +61,7 @@ def escape_time(effort):
 def too_much_noise(effort):
     """Three dimensions on one axis of Theta/d."""
     fig, axes = style.new()
-    scaled, rows = np.array([0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2]), []
+    scaled, rows = np.array([0.1, 0.2, 0.4, 0.8, 1.6, 3.2]), []
     for index, d in enumerate((5, 10, 20)):
         found = np.array([aligned_share(effort, d, float(ratio * d)) for ratio in scaled])
         fine = np.geomspace(0.3, 4.0, 40)
@@ -84,13 +84,13 @@ def too_much_noise(effort):
         claims=("label_noise.sam_slow_flow", "label_noise.sam_label_noise_equivalence"))
 def sharpness_aware(effort):
     """Label noise and two radii."""
-    step, span = 2e-4, 4.0
+    step, span = 2e-4, 3.0
     inputs, start = data()
     target, replicas, fine = readme().target_norm, effort.choose(4, 16), np.linspace(0.0, span, 81)
     unit = theory.TwoLayerLinear(20, 1000, step, 1.0 / step, target, samples=200)
     shared = slow_flow.path(unit, fine, theory.gram(*start), inputs, "none")
     found = [("slow flow", fine, _means(shared, start), None)]
-    for label, noise, radius in (("label noise, sigma = 16", 16.0, None), ("SAM, rho = 0.3", 0.0, 0.3),
+    for label, noise, radius in (("label noise, sigma = 10", 10.0, None), ("SAM, rho = 0.3", 0.0, 0.3),
                                  ("SAM, rho = 0.2", 0.0, 0.2)):
         model = theory.TwoLayerLinear(20, 1000, step, noise, target, samples=200)
         rate = model.drift if radius is None else 2.0 * step * radius**2
