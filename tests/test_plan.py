@@ -1,0 +1,316 @@
+"""``theorycheck plan`` as a person types it, and what it plans for fitted laws and real runs."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from theorycheck.checks.fsl import loss_curve_fit as fits
+from theorycheck.checks.schedules import forecast as forecasting
+from theorycheck.checks.schedules import planner
+from theorycheck.cli import main
+from theorycheck.cli import plan as cli
+from theorycheck.sims.loss_curves import LossCurve, read_csv
+from theorycheck.theory import learning_rates as lr
+from theorycheck.theory.fsl import loss_curve_laws as laws
+from theorycheck.theory.fsl.problem import PowerLawRegression
+from theorycheck.theory.fsl.recursion import exact_risk
+from theorycheck.theory.schedules import fitted_optimum
+from theorycheck.theory.schedules.fitted_law import final_loss
+
+PEAK, WARMUP = 1e-3, 1000
+TASK = ("--source", "0.5", "--capacity", "3", "--noise", "1")
+
+
+def run(name, seed, batch=None):
+    """A run of 12 000 steps that obeys the practical law up to 0.1% noise."""
+    steps = np.arange(WARMUP, 12_001, 100)
+    x = (steps - WARMUP) / 11_000
+    rates = PEAK * {"constant": np.ones_like(x), "cosine": 0.55 + 0.45 * np.cos(np.pi * x),
+                    "two_stage": np.where(x < 0.45, 1.0, 0.3)}[name]
+    sizes = None if batch is None else np.full(steps.size, float(batch))
+    if batch is not None and name == "two_stage":
+        sizes, rates = np.where(x < 0.45, 8.0, 32.0), np.full(steps.size, PEAK)
+    seen = laws.annealing(steps, rates, sizes)
+    losses = laws.law("fsl")(seen, (0.5, 20.0, 0.6), (3.0, 1.0, 0.15, 0.0))
+    losses = losses * (1 + 1e-3 * np.random.default_rng(seed).standard_normal(steps.size))
+    return LossCurve(name, steps, rates, losses, sizes)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Logs of three runs with and without batch sizes, and what ``theorycheck fit`` says of them."""
+    made = tmp_path_factory.mktemp("plans")
+    for batch, label in ((None, "plain"), (8, "batched")):
+        files = []
+        for seed, name in enumerate(("constant", "cosine", "two_stage")):
+            curve = run(name, seed, batch)
+            columns = [curve.steps, curve.rates, curve.losses] + ([] if batch is None else [curve.batch_sizes])
+            head = "step,lr,loss" + ("" if batch is None else ",batch_size")
+            files.append(made / f"{label}_{name}.csv")
+            lines = [",".join(map(repr, row)) for row in zip(*(column.tolist() for column in columns))]
+            files[-1].write_text("\n".join([head, *lines]) + "\n")
+        assert main.exit_code(["fit", *map(str, files), "--out", str(made / label), "--resamples", "12"]) == 0
+    return made
+
+
+@pytest.fixture
+def typed(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "140")
+
+    def ask(*arguments):
+        capsys.readouterr()
+        code = main.exit_code(["plan", *map(str, arguments)])
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err.splitlines()
+    return ask
+
+
+def rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def columns(path):
+    read = rows(path)
+    assert list(read[0]) == ["step", "lr", "batch_size"]
+    assert [int(row["step"]) for row in read] == list(range(len(read)))
+    return np.array([float(row["lr"]) for row in read]), np.array([float(row["batch_size"]) for row in read])
+
+
+def test_a_fitted_plan_is_better_than_cosine_and_wsd_and_says_how_sure(typed, tmp_path):
+    code, shown, complaints = typed("fit", "plain/fit.json", "--steps", 12_000, "--out", tmp_path)
+    assert code == 0 and not [line for line in complaints if line.startswith("theorycheck:")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(cli.FILES)
+    rates, sizes = columns(tmp_path / "plan.csv")
+    assert rates.size == 12_000 and (sizes == 1).all()
+    assert rates[0] == 0 and rates[WARMUP // 2] == pytest.approx(rates[WARMUP] / 2)
+    after = rates[WARMUP:]
+    assert after.max() <= PEAK * (1 + 1e-9) and after.min() >= 0.1 * PEAK * (1 - 1e-3)
+    found = json.loads((tmp_path / "plan.json").read_text())
+    assert {"cosine", "linear", "constant"} < {rival["name"] for rival in found["rivals"]}
+    for rival in found["rivals"]:
+        assert rival["difference"] > 0
+        low, high = rival["interval_parameters"]
+        assert low <= rival["difference"] <= high
+        assert rival["interval_measured"][0] <= low and rival["interval_measured"][1] >= high
+    assert found["band"][0] < found["loss"] < found["band"][1]
+    assert "read_plan.py" in shown and "def lr(step)" in shown and not found["notes"]
+
+
+def test_fit_predicts_of_the_written_plan_what_the_planner_promised(typed, folder, tmp_path, capsys):
+    assert typed("fit", "plain/fit.json", "--steps", 9000, "--out", tmp_path)[0] == 0
+    training = [str(folder / f"plain_{name}.csv") for name in ("constant", "cosine", "two_stage")]
+    short = rows(tmp_path / "plan.csv")
+    with open(tmp_path / "log.csv", "w") as file:
+        file.write("step,lr\n" + "".join(f"{row['step']},{row['lr']}\n" for row in short))
+    curves = [read_csv(file) for file in training]
+    fit = fits.fit(curves)
+    promised = json.loads((tmp_path / "plan.json").read_text())["loss"]
+    assert fits.predict(fit, read_csv(tmp_path / "log.csv"))[-1] == pytest.approx(promised, rel=1e-7)
+
+
+def test_the_snippet_reads_the_plan_without_any_library(typed, tmp_path):
+    assert typed("batches", *TASK, "--data", 4000, "--rate", 0.2, "--out", tmp_path)[0] == 0
+    rates, sizes = columns(tmp_path / "plan.csv")
+    code = (f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import read_plan as p; "
+            "print(p.lr(0), p.batch_size(0), p.batch_size(10**9)); assert 'numpy' not in sys.modules")
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [repr(float(rates[0])), str(int(sizes[0])), str(int(sizes[-1]))]
+
+
+def test_rates_of_a_given_task_are_the_best_that_exact_sgd_knows(typed, tmp_path):
+    code, shown, _ = typed("rates", *TASK, "--steps", 600, "--peak", 0.3, "--batch", 2, "--out", tmp_path)
+    rates, sizes = columns(tmp_path / "plan.csv")
+    assert code == 0 and "exact optimal control" in shown and (sizes == 2).all() and rates.max() <= 0.3
+    problem = PowerLawRegression(0.5, 3.0, noise=1.0)
+    loss = exact_risk(problem, lr.Schedule(rates), 2, times=[600]).final
+    found = json.loads((tmp_path / "plan.json").read_text())
+    assert found["loss"] == pytest.approx(loss, rel=1e-6)
+    for peak in (0.05, 0.1, 0.2, 0.3):
+        for rival in (lr.cosine(600, peak), lr.linear(600, peak), lr.wsd(600, peak, 0.3), lr.power(600, peak, 3.0)):
+            assert loss < exact_risk(problem, rival, 2, times=[600]).final
+
+
+def test_batches_respect_hardware_limits_and_the_budget(typed, tmp_path):
+    code, shown, _ = typed("batches", *TASK, "--data", 6000, "--rate", 0.2, "--min", 2, "--max", 16,
+                           "--allowed", "1,2,4,8,16,32", "--switches", 2, "--out", tmp_path)
+    rates, sizes = columns(tmp_path / "plan.csv")
+    assert code == 0 and set(sizes) <= {2, 4, 8, 16} and np.count_nonzero(np.diff(sizes)) <= 2
+    assert sizes.sum() == 6000 and (rates == 0.2).all() and "dynamic programming" in shown
+    assert typed("batches", *TASK, "--data", 2000, "--rate", 0.2, "--min", 2, "--max", 30, "--out", tmp_path)[0] == 0
+    sizes = columns(tmp_path / "plan.csv")[1]
+    assert sizes.sum() == 2000 and sizes.min() >= 2 and sizes.max() <= 30 and (sizes == np.round(sizes)).all()
+
+
+def test_the_pair_reaches_its_loss_in_fewer_steps_than_the_best(typed, tmp_path):
+    arguments = ("pair", *TASK, "--data", 1500, "--peak", 0.3)
+    losses, steps = [], []
+    for more in ((), ("--loss", 0.05), ("--loss", 0.09)):
+        assert typed(*arguments, *more, "--out", tmp_path)[0] == 0
+        found = json.loads((tmp_path / "plan.json").read_text())
+        losses.append(found["loss"])
+        steps.append(found["steps"])
+        assert found["samples"] <= 1500
+        if more:
+            assert found["loss"] <= more[1]
+    assert steps[0] > steps[1] > steps[2] and losses[0] < losses[1] < losses[2]
+
+
+def test_the_switch_is_the_best_one_and_its_cost_is_shown(typed, tmp_path):
+    code, shown, _ = typed("switch", "--source", 0.3, "--capacity", 3, "--noise", 1, "--data", 6000, "--rate", 0.2,
+                           "--from", 1, "--to", 16, "--out", tmp_path)
+    assert code == 0 and "over the best" in shown
+    sizes = columns(tmp_path / "plan.csv")[1]
+    assert set(sizes) == {1, 16} and 6000 - 1 < sizes.sum() <= 6000 and (np.diff(sizes) >= 0).all()
+    found = json.loads((tmp_path / "plan.json").read_text())
+    excess = [row["over the best"] for row in found["table"]]
+    assert min(excess) >= -1e-12 and max(excess) > 0.5
+    problem = PowerLawRegression(0.3, 3.0, noise=1.0)
+    for late in range(1, 375, 11):
+        other = np.repeat([1.0, 16.0], [6000 - 16 * late, late])
+        risk = exact_risk(problem, lr.constant(other.size, 0.2), other, times=[other.size]).final
+        assert risk >= found["loss"] * (1 - 1e-9)
+
+
+def test_batch_sizes_pairs_and_switches_of_a_fit(typed, tmp_path):
+    least = None
+    for arguments in (("batches", "--allowed", "4,8,16,32,64", "--switches", 3), ("pair", "--loss", 3.5, "--max", 64),
+                      ("switch", "--from", 8, "--to", 64)):
+        limits = () if arguments[0] == "switch" else ("--min", 4)
+        code, _, complaints = typed(*arguments, *limits, "--fit", "batched/fit.json", "--data", 40_000,
+                                    "--out", tmp_path)
+        assert code == 0, complaints
+        rates, sizes = columns(tmp_path / "plan.csv")
+        found = json.loads((tmp_path / "plan.json").read_text())
+        assert sizes.sum() <= 40_000 and (rates == rates[0]).all() and found["band"][0] < found["loss"]
+        if arguments[0] == "batches":
+            least = found["loss"]
+            assert all(rival["difference"] > 0 for rival in found["rivals"])
+        assert arguments[0] == "batches" or found["loss"] >= least * (1 - 1e-3)
+
+
+BAD = {
+    "no task": (["rates", "--steps", "10"], "--source is missing; a task needs --source, --capacity and --noise"),
+    "no noise": (["rates", "--source", "1", "--capacity", "2", "--noise", "0", "--steps", "9"],
+                 "noise is 0.0; it must be > 0"),
+    "capacity": (["rates", "--source", "1", "--capacity", "1", "--noise", "1", "--steps", "9"], "capacity"),
+    "steps": (["rates", *TASK, "--steps", "1"], "steps is 1; it must be a whole number in [2, 5e+06]"),
+    "peak": (["rates", *TASK, "--steps", "9", "--peak", "7"], "rate is 7; with batches of 1 it must be in (0, 0.6"),
+    "nan": (["rates", *TASK, "--steps", "9", "--peak", "nan"], "nan is not a finite number"),
+    "limits": (["batches", *TASK, "--data", "100", "--min", "8", "--max", "4"],
+               "max is 4; it must be a whole number in [8, "),
+    "data below a batch": (["batches", *TASK, "--data", "100", "--min", "200"],
+                           "min is 200; it must be a whole number in [1, 100]"),
+    "none allowed": (["batches", *TASK, "--data", "100", "--max", "4", "--allowed", "8,16"],
+                     "no allowed batch size lies in [1, 4]; allowed are 8, 16"),
+    "allowed": (["batches", *TASK, "--data", "100", "--allowed", "8,x"], "'8,x' is no list of whole numbers"),
+    "allowed zero": (["batches", *TASK, "--data", "100", "--allowed", "0"], "0 is no batch size; it must be >= 1"),
+    "unstable": (["batches", *TASK, "--data", "100", "--rate", "2"], "rate is 2; with batches of 1 it must be in (0, "),
+    "out of reach": (["pair", *TASK, "--data", "500", "--loss", "1e-9"], "500 samples at rate"),
+    "switch down": (["switch", *TASK, "--data", "500", "--from", "8", "--to", "4"],
+                    "to is 4; it must be a whole number in [9, 500]"),
+    "long": (["batches", *TASK, "--data", "1000000000"], "or the smallest batch at least 200)"),
+    "no file": (["fit", "none.json", "--steps", "100"], "none.json: cannot be read"),
+    "no json": (["fit", "plain_cosine.csv", "--steps", "100"], "plain_cosine.csv: is no JSON file"),
+    "old": (["fit", "old.json", "--steps", "5000"], "old.json: has no 'refits'; write it again"),
+    "other": (["fit", "other.json", "--steps", "5000"], "other.json: has no 'law'"),
+    "list": (["fit", "list.json", "--steps", "5000"], "list.json: is not what theorycheck fit writes"),
+    "floor": (["fit", "plain/fit.json", "--steps", "5000", "--floor", "1"],
+              "floor is 1.0; it must be in [0, 0.001], the peak"),
+    "short": (["fit", "plain/fit.json", "--steps", "900"], "steps is 900; it must be a whole number in [1003, 5e+06]"),
+    "batch": (["fit", "plain/fit.json", "--steps", "5000", "--batch", "8"], "state no batch sizes; leave --batch out"),
+    "batches": (["batches", "--fit", "plain/fit.json", "--data", "9000"], "fit logs with a column batch_size"),
+    "both": (["batches", "--fit", "plain/fit.json", "--source", "1", "--data", "9000"], "give a fit or a task"),
+    "out": (["rates", *TASK, "--steps", "9", "--out", "plain_cosine.csv/x"], "--out plain_cosine.csv/x: cannot be written"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_gets_one_line_and_exit_code_2(typed, folder, tmp_path, case):
+    arguments, message = BAD[case]
+    stored = json.loads((folder / "plain" / "fit.json").read_text())
+    (folder / "old.json").write_text(json.dumps({k: v for k, v in stored.items() if k != "refits"}))
+    (folder / "other.json").write_text("{}")
+    (folder / "list.json").write_text("[]")
+    out = tmp_path / "out"
+    code, shown, complaints = typed(*arguments, *([] if "--out" in arguments else ["--out", out]))
+    assert code == 2 and not shown
+    assert len(complaints) == 1 and message in complaints[0] and complaints[0].startswith("theorycheck: ")
+    assert not out.exists() and not list(folder.glob(".plan-*"))
+
+
+def test_an_interruption_writes_nothing(typed, tmp_path, monkeypatch):
+    monkeypatch.setattr(planner, "plan_rates", lambda *_: signal.raise_signal(signal.SIGINT))
+    code, shown, complaints = typed("rates", *TASK, "--steps", 9, "--out", tmp_path / "out")
+    assert (code, complaints) == (130, ["theorycheck: interrupted"]) and not shown and not (tmp_path / "out").exists()
+
+
+def test_help_of_every_question(typed):
+    for name in ("rates", "batches", "pair", "switch", "fit"):
+        code, shown, _ = typed(name, "--help")
+        assert code == 0 and "--out DIR" in shown
+
+
+def test_a_gain_smaller_than_its_error_is_called_that():
+    curves = [run(name, seed) for seed, name in enumerate(("constant", "cosine", "two_stage"))]
+    fit = fits.fit(curves)
+    seen = forecasting.forecast_of(fit, fits.bootstrap(fit, resamples=12), curves)
+    rows_ = fitted_optimum.rows_of(12_000, WARMUP)
+    found = fitted_optimum.optimal_rates(seen.law, rows_, PEAK, 0.1 * PEAK)
+    assert forecasting.gain(seen, rows_, found.rates, found.rates).verdict == "within the error"
+    constant = np.full(rows_.size, PEAK)
+    assert forecasting.gain(seen, rows_, found.rates, constant).verdict == "clear"
+    again = forecasting.from_record(json.loads(json.dumps({
+        "law": "fsl", "parameters": {name: {"estimate": value} for name, value in fit.parameters.items()},
+        "units": {"rate": fit.units.rate, "batch_size": None, "earliest_time": fit.units.start}, "flags": [],
+        **forecasting.record(seen)})))
+    assert final_loss(again.law, rows_, found.rates) == found.loss
+    assert again.trusted == seen.trusted and again.misfit == pytest.approx(seen.misfit)
+    assert not forecasting.beyond(seen, rows_, found.rates)
+    assert "times the longest intrinsic time" in forecasting.beyond(
+        seen, fitted_optimum.rows_of(30_000), np.full(30_000, PEAK))[0]
+    assert "noise levels" in forecasting.beyond(seen, rows_, np.linspace(PEAK, 0, rows_.size))[0]
+
+
+# ---------------------------------------------------------------- measured runs
+
+def wsd_like(rates, warmup):
+    """At least half of the run within a tenth of the peak, then a fall to less than a quarter of it at the end."""
+    after = rates[warmup:]
+    high = after >= 0.9 * after.max()
+    plateau = int(np.argmin(high)) if not high.all() else high.size
+    return plateau >= 0.5 * high.size and not high[plateau:].any() and after[-1] < 0.25 * after.max()
+
+
+@pytest.mark.parametrize("size", ["25M", "100M"])
+def test_language_models_are_planned_like_wsd_and_below_every_given_schedule(size):
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data" / "llm_loss_curves"
+    folder = Path(os.environ.get("THEORYCHECK_LOSS_CURVES", beside)) / size
+    if not folder.is_dir():
+        pytest.skip(f"NOT TESTED on real runs: no folder {folder}; set THEORYCHECK_LOSS_CURVES to one that holds "
+                    "25M/ and 100M/ of the MultiPowerLaw loss curves (github.com/thu-yao-01-luo/MultiPowerLaw)")
+    curves = {path.stem: read_csv(path) for path in folder.glob("*.csv")}
+    training = [curves[name] for name in ("cosine_24000", "constant_24000", "wsdcon_9")]
+    fit = fits.fit(training)
+    seen = forecasting.forecast_of(fit, fits.bootstrap(fit, resamples=20), training)
+    task = planner.Fitted(seen, 2160)
+    plan = planner.plan_fitted_rates(task, 24_000)
+    assert wsd_like(plan.rates, 2160)
+    assert not wsd_like(fitted_optimum.with_warmup(lr.cosine(24_000 - 2160, 3e-4, 3e-5).rates, 2160), 2160)
+    rows_ = task.rows(plan.rates, plan.batch_sizes)
+    gains = {name: forecasting.gain(seen, rows_, plan.rates[2160:], np.interp(rows_.steps, curve.steps, curve.rates))
+             for name, curve in curves.items() if 23_000 < curve.steps[-1] < 24_000}
+    assert set(gains) == {"cosine_24000", "constant_24000", "wsd_20000_24000", "wsdld_20000_24000"}
+    best = min(gains.values(), key=lambda gain: gain.other)
+    assert best.parameters[0] > 0 and best.difference > 0
+    assert gains["cosine_24000"].verdict == "clear"
+    assert all(rival.gain.difference > 0 for rival in plan.rivals)
