@@ -225,9 +225,9 @@ def test_escape_is_when_the_last_neuron_crosses():
     model = theory.TwoLayerLinear(escapes.DIMENSION, 250, 1e-3, 8.0, escapes.TARGET)
     found = escapes.measured(Effort(), model)[0]
     steps = np.array([math.floor(0.9 * found), math.ceil(1.1 * found)])
-    run = sgd.Descent(model, int(steps[-1]), steps, start=escapes._start(250))
+    run = sgd.Descent(model, int(steps[-1]), steps, start=escapes.start_of(250))
     first, _ = sgd.neurons(run, escapes.SEED, 0)
-    least = np.linalg.norm(first - escapes._start(250)[0], axis=2).min(axis=1)
+    least = np.linalg.norm(first - escapes.start_of(250)[0], axis=2).min(axis=1)
     assert least[0] < model.lazy_radius < least[1]
 
 
@@ -245,7 +245,7 @@ def test_claims_hold_and_their_controls_are_rejected(name):
 
 
 def test_a_network_that_is_not_lazy_is_told_apart():
-    share, moved = lazy_rich._shares(Effort(), 16)
+    share, moved = lazy_rich.shares(Effort(), 16)
     assert share.min() > 1.0 and moved < 1.0
 
 

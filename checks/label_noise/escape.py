@@ -73,20 +73,21 @@ def _models():
 
 
 @cache
-def _start(width):
+def start_of(width):
+    """The one start ``(W, a)`` of each width."""
     return sgd.draws(sgd.Descent(theory.TwoLayerLinear(DIMENSION, width, 1e-9, 0.0, 1.0), 1), SEED)[2]
 
 
 def predicted(model):
     """The prediction for the start that is run, in steps."""
-    return escape.escape_time(model, np.linalg.norm(_start(model.width)[0], axis=1).min())
+    return escape.escape_time(model, np.linalg.norm(start_of(model.width)[0], axis=1).min())
 
 
 @cache
 def measured(effort, model):
     """When the last neuron left in every run (R,): the least displacement passes 1/sqrt(m), interpolated."""
     times = np.unique(np.round(predicted(model) * np.linspace(0.6, 1.6, 21)).astype(int))
-    runs = sgd.Descent(model, int(times[-1]), times, start=_start(model.width), neurons=True).sample(
+    runs = sgd.Descent(model, int(times[-1]), times, start=start_of(model.width), neurons=True).sample(
         SEED, 0, effort.choose(4, 32))[:, :, LEAST]
     return np.array([np.interp(model.lazy_radius, np.maximum.accumulate(run), times, left=math.nan, right=math.nan)
                      for run in runs])
@@ -109,7 +110,7 @@ def _all_left(effort, level):
               for width, step in ((250, 1e-3), (1000, 1e-3), (1000, effort.choose(7e-4, 2.5e-4)))]
     for model in models:
         steps = int(escape.theorem_2_time(model) / 40.0)
-        run = sgd.Descent(model, steps, [steps], np.full(steps, level), start=_start(model.width), neurons=True)
+        run = sgd.Descent(model, steps, [steps], np.full(steps, level), start=start_of(model.width), neurons=True)
         least.append(run.sample(SEED, 0, effort.choose(2, 16))[:, 0, LEAST].min())
         radius.append(model.lazy_radius)
     return judges.inequality(np.divide(radius, least), 1.0, at={"m": [m.width for m in models]},

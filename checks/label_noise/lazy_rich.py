@@ -24,7 +24,7 @@ SHARE = 0.05
        statement="the loss that the noise adds over the clean linearised run is the linearised run's with noise")
 def lazy_rich_control(effort):
     """Of the gap, at most 5% is nonlinearity, on the same noise; no neuron moves by more than 1/sqrt(m) (Def. 1)."""
-    late, moved = _shares(effort)
+    late, moved = shares(effort)
     return judges.every(gap=judges.inequality(late, SHARE, over="share of the gap that nonlinearity makes"),
                         neurons=judges.inequality(moved, 1.0, over="largest displacement times sqrt(m)"))
 
@@ -32,13 +32,13 @@ def lazy_rich_control(effort):
 @lazy_rich_control.printed("the gap to the clean linearised run shows the noise driving the network out of the lazy "
                            "regime: most of the gap is nonlinearity")
 def _(effort):
-    late, _ = _shares(effort)
+    late, _ = shares(effort)
     return judges.inequality(0.5, late, over="share of the gap that nonlinearity makes")
 
 
 @lazy_rich_control.control("16 neurons, which are not lazy")
 def _(effort):
-    late, _ = _shares(effort, 16)
+    late, _ = shares(effort, 16)
     return judges.inequality(late, SHARE, over="share of the gap that nonlinearity makes")
 
 
@@ -73,7 +73,7 @@ def experiment(effort, width=None, probability=PROBABILITY, linear=False, centre
     return run, run.sample(SEED, 0, 1)[0]
 
 
-def _shares(effort, width=None):
+def shares(effort, width=None):
     """Share of nonlinearity in the gap from a quarter of the run on, and largest displacement in units of 1/sqrt(m)."""
     run, noisy = experiment(effort, width)
     linear, clean = (experiment(effort, width, p, True)[1] for p in (PROBABILITY, 0.0))
@@ -100,7 +100,7 @@ def _runs(effort):
     times = np.unique(np.linspace(0, steps, 7).round().astype(int))
     settings = {"width": width, "samples": samples, "linearised": True}
     run = LazyRich(steps, PROBABILITY, times=times, **settings)
-    runs = simulate_lazy_rich(steps, PROBABILITY, replicas=effort.choose(60, 400), seed=SEED, times=times,
+    runs = simulate_lazy_rich(steps, PROBABILITY, replicas=60, seed=SEED, times=times,
                               jobs=effort.jobs, **settings)
     losses = judges.Sample(runs.mean[1:, 0], runs.stderr[1:, 0], runs.replicas, runs.skewness[1:, 0])
     return losses, run.start(SEED), run
