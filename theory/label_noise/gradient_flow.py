@@ -244,6 +244,7 @@ def integrated(slope, start, times, tolerance):
         return found
 
     wanted, back = np.unique(times, return_inverse=True)
+    tolerance = max(tolerance / np.sqrt(start.size), 3e-14)   # the integrator's norm is a mean over the entries
     done = integrate.solve_ivp(checked_slope, (0.0, times[-1]), start.ravel(), method="DOP853", t_eval=wanted,
                                rtol=tolerance, atol=1e-3 * tolerance * scale)
     if not done.success:
