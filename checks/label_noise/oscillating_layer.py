@@ -107,7 +107,7 @@ def _cases(effort):
 
 @cache
 def _simulated(effort, model, times, frozen, replicas):
-    return sgd.simulate_oscillation(model, times[-1], replicas=effort.choose(1, 10) * replicas, seed=SEED, times=times,
+    return sgd.simulate_oscillation(model, times[-1], replicas=effort.choose(1, 4) * replicas, seed=SEED, times=times,
                                     frozen=frozen, **effort.engine)
 
 

@@ -234,8 +234,8 @@ def _batches(effort, strength):
         labels = 50 if size == math.inf else size
         noise = 2.0 * math.sqrt(labels)
         model = theory.TwoLayerLinear(DIMENSION, WIDTH, step, noise, 1.0, samples=50)
-        steps = int(effort.choose(0.1, 1.0) / (step * 2.0) ** 2)
-        runs = sgd.simulate_batches(model, steps, size, replicas=effort.choose(8, 64), seed=SEED, times=[steps],
+        steps = int(effort.choose(0.1, 0.4) / (step * 2.0) ** 2)
+        runs = sgd.simulate_batches(model, steps, size, replicas=effort.choose(8, 16), seed=SEED, times=[steps],
                                     inputs=inputs, start=start(), **effort.engine)
         driven = theory.TwoLayerLinear(DIMENSION, WIDTH, step, noise / math.sqrt(strength(labels)), 1.0, samples=50)
         end = slow_flow.path(driven, [0, steps], theory.gram(*start()), inputs, "data" if size == 1 else "none")
