@@ -230,7 +230,8 @@ BAD = {
     "batch": (["fit", "plain/fit.json", "--steps", "5000", "--batch", "8"], "state no batch sizes; leave --batch out"),
     "batches": (["batches", "--fit", "plain/fit.json", "--data", "9000"], "fit logs with a column batch_size"),
     "both": (["batches", "--fit", "plain/fit.json", "--source", "1", "--data", "9000"], "give a fit or a task"),
-    "out": (["rates", *TASK, "--steps", "9", "--out", "plain_cosine.csv/x"], "--out plain_cosine.csv/x: cannot be written"),
+    "out": (["rates", *TASK, "--steps", "9", "--out", "plain_cosine.csv/x"],
+            "--out plain_cosine.csv/x: cannot be written"),
 }
 
 
