@@ -58,7 +58,8 @@ class Oscillation:
     Raises
     ------
     ValueError
-        For bad parameters, label noise, and a step outside mean-square stability (the message has the bound).
+        For bad parameters, label noise, and a step outside mean-square stability (the message has the bound); a drawn
+        training set counts with Sigma = I.
     """
 
     model: theory.TwoLayerLinear
