@@ -100,8 +100,8 @@ def alignment_needs_noise(effort):
     return _pause(effort, 0.0)
 
 
-@alignment_needs_noise.printed("the second phase as noiseless descent (Lemma 5): |cos| >= 1 - sqrt(eta) ln(1/eta) after "
-                               "ln(1/eta)/(eta |theta*|) steps without noise")
+@alignment_needs_noise.printed("the second phase as noiseless descent (Lemma 5): |cos| >= 1 - sqrt(eta) ln(1/eta) "
+                               "after ln(1/eta)/(eta |theta*|) steps without noise")
 def _(effort):
     run = _paused(effort, 0.0)
     missing = 1.0 - run.mean[2, COSINE]
