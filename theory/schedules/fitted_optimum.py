@@ -131,7 +131,7 @@ def optimal_rates(law, rows, peak, floor=0.0, *, evaluations=300) -> FittedOptim
     peak, floor : float
         ``0 <= floor <= peak``, ``peak > 0``.  The warm-up rises to the first rate.
     evaluations : int
-        Most evaluations of the last descent, >= 1; runs of more than 10,000 steps get fewer (60 from 50,000 on).
+        Most evaluations of the last descent, >= 1; runs of more than 6,000 steps get fewer (20 from 100,000 on).
 
     Returns
     -------
@@ -165,7 +165,7 @@ def optimal_rates(law, rows, peak, floor=0.0, *, evaluations=300) -> FittedOptim
     best = starts[int(np.argmin(losses))]
     if descend is None:
         return FittedOptimum(rows.steps, best, min(losses), intrinsic_time(law, rows, best), min(losses), len(losses))
-    rates, used = descend(law, rows, best, peak, floor, min(evaluations, max(60, 3_000_000 // rows.size)))
+    rates, used = descend(law, rows, best, peak, floor, min(evaluations, max(20, 2_000_000 // rows.size)))
     loss = final_loss(law, rows, rates)
     if not loss <= min(losses):
         rates, loss = best, min(losses)
