@@ -90,7 +90,8 @@ def averages(model, replicas, begin, end, every):
 
 
 def _last(effort, factor):
-    cases = effort.choose(((5, 30.0, 1e-4, 256),), ((5, 30.0, 2e-5, 256), (5, 100.0, 2e-5, 512), (20, 280.0, 2e-5, 64)))
+    cases = effort.choose(((5, 30.0, 1e-4, 256),),
+                          ((5, 30.0, 2e-5, 512), (5, 45.0, 4e-5, 1024), (20, 150.0, 4e-5, 512)))
     return judges.every(**{f"d={d}, Theta={ratio:g}": _one_last(model(d, ratio, drift), replicas, factor)
                            for d, ratio, drift, replicas in cases})
 
