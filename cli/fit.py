@@ -163,7 +163,7 @@ def analyse(training, held_out, law, warmup, resamples, seed, check=lambda: None
     """
     from ..checks.fsl import loss_curve_fit as fits
     from ..checks.fsl import loss_curve_flags as flagging
-    from ..checks.schedules.forecast import forecast_of
+    from ..checks.schedules.forecast import forecast_of, left_out_errors
     from ..figures.fsl.loss_curves import Run
     from ..theory.fsl.loss_curve_laws import LAWS
 
@@ -180,6 +180,7 @@ def analyse(training, held_out, law, warmup, resamples, seed, check=lambda: None
     bootstrap = fits.bootstrap(fit, resamples=resamples, seed=seed, between=check)
     found = flagging.identification(fit, bootstrap, compared["blind"])
     flags = [*found.flags, *(flag for curve in held_out.values() for flag in flagging.extrapolation(fit, curve))]
+    left_out = left_out_errors(curves, law, warmup, seed, check)
     check()
     labels = _labels([*training, *held_out])
     runs, in_sample, scores = [], [], []
@@ -193,7 +194,7 @@ def analyse(training, held_out, law, warmup, resamples, seed, check=lambda: None
                     (file, name, fits.score(fits.predict(other, curve), curve.losses))
                     for name, other in compared.items() if scored or name == law)
     return Analysis(fit, bootstrap, found, tuple(flags), compared, runs, in_sample, scores, resamples, seed,
-                    uncertainties(fit, bootstrap, found), forecast_of(fit, bootstrap, curves))
+                    uncertainties(fit, bootstrap, found), forecast_of(fit, bootstrap, curves, left_out=left_out))
 
 
 def uncertainties(fit, bootstrap, identification) -> dict:

@@ -15,9 +15,10 @@ from .record import to_json
 SNIPPET = '''"""How a training script reads plan.csv; nothing but Python's standard library."""
 
 import csv
+from pathlib import Path
 
-with open("plan.csv", newline="") as file:
-    PLAN = [(float(row["lr"]), int(float(row["batch_size"]))) for row in csv.DictReader(file)]
+with open(Path(__file__).with_name("plan.csv"), newline="") as file:
+    PLAN = [(float(row["lr"]), int(float(row["batch_size"] or 0)) or None) for row in csv.DictReader(file)]
 
 
 def lr(step):
@@ -26,7 +27,7 @@ def lr(step):
 
 
 def batch_size(step):
-    """Batch size of a step."""
+    """Batch size of a step; None where the plan states none."""
     return PLAN[min(step, len(PLAN) - 1)][1]
 
 
@@ -36,8 +37,20 @@ def batch_size(step):
 '''
 """What is printed, and written as ``read_plan.py``."""
 
+MOST_NOISE = 1e6
+"""Largest standard deviation of the label noise."""
+
 FILES = ("plan.csv", "plan.json", "plan.png", "plan.pdf", "plan_curves.csv", "read_plan.py")
 """What ``--out`` receives."""
+
+
+VERDICTS = {
+    "within the error": "within the error: by other refits of the law there is none",
+    "untested": "beyond the error of the fit; that of the law on another schedule is not known",
+    "within the scatter of runs": "less than what the law misses on runs it was not fitted to: measured, either may "
+                                  "come out lower",
+}
+"""What is said of a gain that is not clear."""
 
 
 class _Sizes(click.ParamType):
@@ -91,13 +104,16 @@ _RATE = _real("--rate", metavar="LR", help="Learning rate; by default half the s
                                            "training runs of a fit.")
 
 
-@click.group("plan")
-def command():
+@click.group("plan", invoke_without_command=True)
+@click.pass_context
+def command(context):
     """The best learning rates or batch sizes of a run.
 
     From a task given by source, capacity and noise (power-law regression; exact expected risk of SGD), or from the
     fit.json that theorycheck fit wrote for your own runs.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @command.command("rates")
@@ -157,11 +173,16 @@ def switch(source, capacity, noise, fitted, data, rate, first, second, out):
 @_real("--floor", metavar="LR", help="Smallest learning rate after the warm-up; by default that of the training runs.")
 @click.option("--warmup", type=click.IntRange(min=0), metavar="STEPS",
               help="Linear warm-up from 0; by default that of the first training run.")
-@_real("--batch", metavar="B", help="Batch size; by default that of the first training run.")
+@_real("--batch", metavar="B", help="Batch size; by default that of the first training run, if it is stated.")
+@click.option("--against", multiple=True, type=click.Path(dir_okay=False), metavar="RUN.csv",
+              help="Compare with this schedule of N steps, too (columns step and lr); may be repeated.")
 @_OUT
-def fit(fitted, steps, peak, floor, warmup, batch, out):
+def fit(fitted, steps, peak, floor, warmup, batch, against, out):
     """Learning rates of least predicted final loss by a law fitted to your runs."""
-    _answer(out, lambda planner: planner.plan_fitted_rates(_fitted(planner, fitted, warmup), steps, peak, floor, batch))
+    from ..sims.loss_curves import read_csv
+
+    _answer(out, lambda planner: planner.plan_fitted_rates(
+        _fitted(planner, fitted, warmup), steps, peak, floor, batch, [read_csv(path) for path in against]))
 
 
 def _given(planner, source, capacity, noise):
@@ -170,8 +191,9 @@ def _given(planner, source, capacity, noise):
     for name, value in (("source", source), ("capacity", capacity), ("noise", noise)):
         if value is None:
             raise click.UsageError(f"--{name} is missing; a task needs --source, --capacity and --noise")
-    if not noise > 0:
-        raise ValueError(f"noise is {noise}; it must be > 0, without noise the largest stable rate is best")
+    if not 0 < noise <= MOST_NOISE:
+        raise ValueError(f"noise is {noise:g}; it must be in (0, {MOST_NOISE:g}]; without noise the largest stable "
+                         "rate is best")
     return planner.Given(PowerLawRegression(source, capacity, noise=noise))
 
 
@@ -217,8 +239,8 @@ def record(plan) -> dict:
     """The plan as plain numbers and strings (what ``plan.json`` holds)."""
     return {
         "title": plan.title, "method": plan.method, "quantity": plan.quantity, "steps": plan.steps,
-        "samples": plan.samples, "loss": plan.loss, "band": plan.band and list(plan.band), "facts": plan.facts,
-        "notes": list(plan.notes),
+        "samples": plan.samples if plan.batches_known else None, "loss": plan.loss,
+        "band": plan.band and list(plan.band), "facts": plan.facts, "notes": list(plan.notes),
         "rivals": [{"name": rival.name, "loss": rival.loss, "difference": rival.loss - plan.loss,
                     **({} if rival.gain is None else {
                         "interval_parameters": list(rival.gain.parameters),
@@ -256,8 +278,8 @@ def write(plan, out, check=lambda: None) -> list:
         with open(staging / "plan.csv", "w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(["step", "lr", "batch_size"])
-            rows.writerows((step, repr(rate), f"{size:.15g}") for step, (rate, size) in enumerate(
-                zip(plan.rates.tolist(), plan.batch_sizes.tolist(), strict=True)))
+            rows.writerows((step, repr(rate), f"{size:.15g}" if plan.batches_known else "") for step, (rate, size)
+                           in enumerate(zip(plan.rates.tolist(), plan.batch_sizes.tolist(), strict=True)))
         (staging / "plan.json").write_text(to_json(record(plan), indent=2) + "\n", encoding="utf-8")
         (staging / "read_plan.py").write_text(SNIPPET, encoding="utf-8")
         files = sorted(staging.iterdir())
@@ -288,9 +310,10 @@ def show(plan, written):
     console.print(_rivals(plan))
     if plan.table:
         console.print(_table(plan))
-    for rival in plan.rivals:
-        if rival.gain is not None and rival.gain.verdict != "clear":
-            line(f"note: the gain over {rival.name} is {_verdict(rival.gain)}")
+    for verdict, meaning in VERDICTS.items():
+        names = [rival.name for rival in plan.rivals if rival.gain is not None and rival.gain.verdict == verdict]
+        if names:
+            line(f"note: the gain over {', '.join(names)} is {meaning}")
     for note in plan.notes:
         line(f"{'WARNING' if note.startswith('the fit warns') else 'note'}: {note}",
              style="bold red" if note.startswith("the fit warns") else "")
@@ -302,16 +325,11 @@ def show(plan, written):
         line(str(path))
 
 
-def _verdict(gain):
-    if gain.verdict == "within the error":
-        return "within the error: by other refits of the law there is none"
-    return "below the scatter of single runs: measured once, either may come out lower"
-
-
 def _excerpt(plan):
     places = sorted({0, plan.steps // 4, plan.steps // 2, 3 * plan.steps // 4, plan.steps - 1})
-    return "step: lr, batch size   " + "   ".join(
-        f"{k}: {plan.rates[k]:.4g}, {plan.batch_sizes[k]:g}" for k in places)
+    return ("step: lr, batch size   " if plan.batches_known else "step: lr   ") + "   ".join(
+        f"{k}: {plan.rates[k]:.4g}" + (f", {plan.batch_sizes[k]:g}" if plan.batches_known else "") for k in places) + (
+        "" if plan.batches_known else "   (the training runs state no batch size)")
 
 
 def _rivals(plan):
@@ -321,7 +339,7 @@ def _rivals(plan):
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("compared with", overflow="fold")
     fitted = plan.band is not None
-    for name in (f"final {plan.quantity}", "plan is lower by", *(("90% (refits)", "90% (two runs)") if fitted else ())):
+    for name in (f"final {plan.quantity}", "plan is lower by", *(("refits, 90%", "measured, 90%") if fitted else ())):
         table.add_column(name, justify="right")
     for rival in plan.rivals:
         gap = rival.loss - plan.loss

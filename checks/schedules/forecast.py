@@ -7,8 +7,11 @@ Two errors are stated for the difference of the final losses of two schedules:
 
 - of the *parameters*: the percentiles of the difference over the refits, both losses by the same refit (most of what
   the refits disagree about is common to both schedules);
-- of a *measurement*: the same, in quadrature with the misfits of two runs, taken as independent (percentiles of the
-  training residuals).  The misfit holds the noise of a measured loss and the law's own error.
+- of a *measurement*: the same, in quadrature with the misfits of two runs (percentiles of the training residuals) and
+  with the law's error on a schedule it was not fitted to, all taken as independent.  That error is estimated by leaving
+  every training run out in turn: its final loss against the law fitted to the others, times Student's quantile for as
+  many runs.  It also holds what differs between two runs of the same schedule.  With a single training run there is no
+  such estimate, and no gain is called clear.
 
 A schedule that was chosen because its prediction is low is flattered by the estimate it was chosen with; the refits
 were not asked, so their mean difference shows by how much.  Neither error says what the law does beyond what the
@@ -19,13 +22,20 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from ...theory.fsl import loss_curve_laws as laws
 from ...theory.schedules.fitted_law import FittedLaw, Rows, final_loss, intrinsic_time
+from ..fsl import loss_curve_fit as fits
 
 LEVEL = 0.9
 """Coverage of the intervals."""
+
+END = 0.02
+"""Share of a run, at its end, over which its final loss is averaged when it is left out."""
+
+MOST_WARMUP = 10**9
+"""Longest warm-up that is read."""
 
 THINNED = 300
 """Half the rows on which refits are compared."""
@@ -68,6 +78,8 @@ class Forecast:
     trusted : Trusted
     warnings : tuple of str
         Of the fit; the serious ones say that other schedules are not determined.
+    left_out : tuple of float
+        Relative error of the final loss of every training run by the law fitted to the others; empty for one run.
     """
 
     law: FittedLaw
@@ -75,6 +87,15 @@ class Forecast:
     misfit: tuple
     trusted: Trusted
     warnings: tuple = ()
+    left_out: tuple = ()
+
+    @property
+    def transfer(self) -> float:
+        """Half the 90% interval of the law's relative error on an unseen schedule; 0 where it cannot be estimated."""
+        if not self.left_out:
+            return 0.0
+        errors = np.array(self.left_out)
+        return float(t.ppf((1 + LEVEL) / 2, errors.size) * np.sqrt(np.mean(errors**2)))
 
 
 @dataclass(frozen=True)
@@ -91,6 +112,8 @@ class Gain:
         Intervals of the difference, see the module.
     mean : float
         Over the refits.
+    tested : bool
+        Whether the measurement's interval holds the law's error on unseen schedules.
     """
 
     loss: float
@@ -99,12 +122,16 @@ class Gain:
     parameters: tuple
     measurement: tuple
     mean: float
+    tested: bool = True
 
     @property
     def verdict(self) -> str:
-        """``clear``; ``within the scatter of runs`` (only measured losses may disagree); ``within the error``."""
+        """``clear``; ``within the scatter of runs`` (losses, when measured, may disagree); ``untested`` (one training
+        run); ``within the error``."""
         if not self.parameters[0] > 0:
             return "within the error"
+        if not self.tested:
+            return "untested"
         return "clear" if self.measurement[0] > 0 else "within the scatter of runs"
 
 
@@ -129,11 +156,41 @@ def misfit_of(fit) -> tuple:
     return -math.hypot(min(low, 0.0), added), math.hypot(max(high, 0.0), added)
 
 
-def forecast_of(fit, bootstrap, curves, warnings=()) -> Forecast:
-    """The forecast of a fit to these curves."""
+def left_out_errors(curves, law, warmup=None, seed=0, between=lambda: None) -> tuple:
+    """Relative error of the final loss of each run by the law fitted to the others, (measured - law)/law.
+
+    Parameters
+    ----------
+    curves : sequence of LossCurve
+    law : {"fsl", "mpl", "blind"}
+    warmup : float, optional
+    seed : int
+    between : callable
+        Called before each fit; what it raises ends the work.
+
+    Returns
+    -------
+    tuple of float
+        Empty for a single run.  A run that the others say nothing of (another unit, no rows in their range) is left
+        away.
+    """
+    errors = []
+    for place, curve in enumerate(curves if len(curves) > 1 else ()):
+        between()
+        try:
+            seen = fits.predict(fits.fit([*curves[:place], *curves[place + 1:]], law, warmup=warmup, seed=seed), curve)
+        except ValueError:
+            continue
+        count = max(1, round(END * curve.losses.size))
+        errors.append(float(np.mean(curve.losses[-count:]) / np.mean(seen[-count:]) - 1.0))
+    return tuple(error for error in errors if math.isfinite(error))
+
+
+def forecast_of(fit, bootstrap, curves, warnings=(), left_out=()) -> Forecast:
+    """The forecast of a fit to these curves; `left_out` as :func:`left_out_errors` returns it."""
     law = FittedLaw(fit.law.name, fit.nonlinear, fit.linear, fit.units.rate, fit.units.batch, fit.units.start)
     refits = tuple(replace(law, nonlinear=n, linear=c) for n, c in zip(bootstrap.nonlinear, bootstrap.linear))
-    return Forecast(law, refits, misfit_of(fit), trusted_range(fit, curves), tuple(warnings))
+    return Forecast(law, refits, misfit_of(fit), trusted_range(fit, curves), tuple(warnings), tuple(left_out))
 
 
 def record(forecast) -> dict:
@@ -142,6 +199,7 @@ def record(forecast) -> dict:
     return {"refits": {"nonlinear": [law.nonlinear.tolist() for law in forecast.refits],
                        "linear": [law.linear.tolist() for law in forecast.refits]},
             "misfit": {"level": LEVEL, "interval": list(forecast.misfit)},
+            "left_out": list(forecast.left_out),
             "covered": {"intrinsic_time": known.time, "noise_levels": list(known.levels), "rates": list(known.rates),
                         "batch_sizes": known.batch_sizes and list(known.batch_sizes), "warmup_steps": known.warmup}}
 
@@ -172,6 +230,8 @@ def from_record(stored, label="fit.json") -> Forecast:
         trusted = Trusted(float(known["intrinsic_time"]), _pair(known["noise_levels"]), _pair(known["rates"]),
                           None if sizes is None else _pair(sizes), int(known["warmup_steps"]))
         misfit = _pair(stored["misfit"]["interval"])
+        left_out = tuple(float(error) for error in stored["left_out"])
+        _refuse(rule, (law, *refits), trusted, misfit, left_out)
         warnings = tuple(str(flag["text"]) for flag in stored["flags"] if flag["serious"])
     except KeyError as missing:
         raise ValueError(f"{label}: has no {missing}; write it again with this version of theorycheck fit") from None
@@ -181,7 +241,29 @@ def from_record(stored, label="fit.json") -> Forecast:
         raise ValueError(f"{label}: {error}") from None
     if len(refits) < 2:
         raise ValueError(f"{label}: holds {len(refits)} refits; the uncertainty needs at least 2")
-    return Forecast(law, refits, misfit, trusted, warnings)
+    return Forecast(law, refits, misfit, trusted, warnings, left_out)
+
+
+def _refuse(rule, fitted, trusted, misfit, left_out):
+    """Refuse numbers that no fit writes."""
+    for each in fitted:
+        for name, value, low, high in zip(rule.nonlinear, each.nonlinear, rule.lower, rule.upper, strict=True):
+            if not low * (1 - 1e-9) <= value <= high * (1 + 1e-9):
+                raise ValueError(f"{name} is {value:g}; it must be in [{low:g}, {high:g}]")
+        if not np.isfinite(each.linear).all():
+            raise ValueError(f"parameters {', '.join(rule.linear)} are {each.linear.tolist()}; they must be finite")
+    if not (math.isfinite(trusted.time) and trusted.time > 0):
+        raise ValueError(f"covered intrinsic_time is {trusted.time}; it must be > 0")
+    for name, (low, _) in (("noise_levels", trusted.levels), ("rates", trusted.rates),
+                           ("batch_sizes", trusted.batch_sizes or (1.0, 1.0))):
+        if low < 0 or (name == "batch_sizes" and low == 0):
+            raise ValueError(f"covered {name} start at {low:g}; they must be positive")
+    if not 0 <= trusted.warmup <= MOST_WARMUP:
+        raise ValueError(f"covered warmup_steps is {trusted.warmup:g}; it must be in [0, {MOST_WARMUP:g}]")
+    if not misfit[0] <= 0 <= misfit[1]:
+        raise ValueError(f"misfit interval {misfit[0]:g} .. {misfit[1]:g} must hold 0")
+    if not all(math.isfinite(error) for error in left_out):
+        raise ValueError("left_out holds an error that is not finite")
 
 
 def _pair(values):
@@ -208,19 +290,22 @@ def gain(forecast, rows, rates, other, other_rows=None) -> Gain:
     difference = rival - loss
     low, high = np.quantile(others - drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     low, high = min(low, difference), max(high, difference)
-    scatter = [math.hypot(forecast.misfit[0] * rival, forecast.misfit[1] * loss),
-               math.hypot(forecast.misfit[1] * rival, forecast.misfit[0] * loss)]
+    unseen = forecast.transfer * math.hypot(loss, rival)
+    scatter = [math.hypot(forecast.misfit[0] * rival, forecast.misfit[1] * loss, unseen),
+               math.hypot(forecast.misfit[1] * rival, forecast.misfit[0] * loss, unseen)]
     return Gain(loss, rival, difference, (float(low), float(high)),
                 (difference - math.hypot(difference - low, scatter[0]),
-                 difference + math.hypot(high - difference, scatter[1])), float((others - drawn).mean()))
+                 difference + math.hypot(high - difference, scatter[1])), float((others - drawn).mean()),
+                bool(forecast.left_out))
 
 
 def loss_band(forecast, rows, rates):
-    """Interval of a measured final loss: refits and misfit in quadrature."""
+    """Interval of a measured final loss: refits, misfit and the law's error on unseen schedules in quadrature."""
     loss, drawn = refitted(forecast, rows, rates)
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - loss
-    return (loss - math.hypot(min(low, 0.0), forecast.misfit[0] * loss),
-            loss + math.hypot(max(high, 0.0), forecast.misfit[1] * loss))
+    unseen = forecast.transfer * loss
+    return (loss - math.hypot(min(low, 0.0), forecast.misfit[0] * loss, unseen),
+            loss + math.hypot(max(high, 0.0), forecast.misfit[1] * loss, unseen))
 
 
 def refitted(forecast, rows, rates):
@@ -253,8 +338,9 @@ def predicted_curve(forecast, rows, rates):
     use, centre = along(forecast.law)
     drawn = np.array([along(law)[1] for law in forecast.refits[:40]]) - centre
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return (few.steps[use], centre, centre - np.hypot(np.minimum(low, 0.0), forecast.misfit[0] * centre),
-            centre + np.hypot(np.maximum(high, 0.0), forecast.misfit[1] * centre))
+    below, above = (np.hypot(side * centre, forecast.transfer * centre) for side in forecast.misfit)
+    return (few.steps[use], centre, centre - np.hypot(np.minimum(low, 0.0), below),
+            centre + np.hypot(np.maximum(high, 0.0), above))
 
 
 def beyond(forecast, rows, rates) -> list:

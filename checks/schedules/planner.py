@@ -10,7 +10,7 @@ For a fitted law everything is the law's.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -77,6 +77,8 @@ class Plan:
         Rows of a further table, the first its header; empty without one.
     quantity : str
         What `loss` is.
+    batches_known : bool
+        False where the training runs of a fit state no batch sizes: then those of the plan mean nothing.
     """
 
     title: str
@@ -91,6 +93,7 @@ class Plan:
     curves: dict = field(default_factory=dict)
     table: tuple = ()
     quantity: str = "excess risk"
+    batches_known: bool = True
 
     @property
     def steps(self) -> int:
@@ -192,7 +195,11 @@ class Fitted:
     def cautions(self, rates, batch_sizes):
         """What the fit warned about, and where the plan leaves what it covers."""
         left = forecasting.beyond(self.forecast, self.rows(rates, batch_sizes), rates[self.warmup:])
-        return (*(f"the fit warns: {text}" for text in self.forecast.warnings), *(f"the plan {text}" for text in left))
+        untested = () if self.forecast.left_out else (
+            "the law was fitted to one run: its error on another schedule cannot be estimated and no interval holds "
+            "it; where it could be measured it was several times the rest",)
+        return (*(f"the fit warns: {text}" for text in self.forecast.warnings), *untested,
+                *(f"the plan {text}" for text in left))
 
 
 def _curve(rates, batch_sizes, steps, losses, low=None, high=None):
@@ -251,7 +258,7 @@ def plan_rates(task, steps, batch_size=1, peak=None) -> Plan:
                                        "largest rate reached at step": str(int(rates.argmax()))})
 
 
-def plan_fitted_rates(task, steps, peak=None, floor=None, batch_size=None) -> Plan:
+def plan_fitted_rates(task, steps, peak=None, floor=None, batch_size=None, against=()) -> Plan:
     """The rates that minimise the predicted final loss of N steps.
 
     Parameters
@@ -262,13 +269,16 @@ def plan_fitted_rates(task, steps, peak=None, floor=None, batch_size=None) -> Pl
     peak, floor : float, optional
         By default the largest and the smallest rate of the training runs: the range in which the fit is trusted.
     batch_size : float, optional
-        By default the reference's; only where the training runs state batch sizes.
+        By default the reference's.  Where the training runs state no batch sizes it is theirs, whatever it is called.
+    against : sequence of LossCurve
+        Further schedules to compare with, each over the same steps.
     """
     steps = _count(steps, "steps", task.warmup + 3, LONGEST)
     known, law = task.forecast.trusted, task.forecast.law
-    if batch_size is not None and known.batch_sizes is None:
-        raise ValueError("the training runs of the fit state no batch sizes; leave --batch out")
-    batch = law.batch if batch_size is None else number(batch_size, "batch size")
+    labelled = None if batch_size is None else number(batch_size, "batch size")
+    if labelled is not None and not 0 < labelled <= 1e15:
+        raise ValueError(f"batch size is {labelled:g}; it must be in (0, 1e15]")
+    batch = law.batch if labelled is None or known.batch_sizes is None else labelled
     peak = known.rates[1] if peak is None else number(peak, "peak")
     floor = min(known.rates[0], peak) if floor is None else number(floor, "floor")
     rows = fitted_optimum.rows_of(steps, task.warmup, batch)
@@ -279,6 +289,8 @@ def plan_fitted_rates(task, steps, peak=None, floor=None, batch_size=None) -> Pl
     names = ["cosine", min((name for name in usual if name.startswith("WSD")),
                            key=lambda name: final_loss(law, rows, usual[name])), "linear", "constant"]
     rivals = [(name, fitted_optimum.with_warmup(usual[name], task.warmup), sizes) for name in names]
+    rivals += [(curve.name, _rates_of(curve, steps, task.warmup), _sizes_of(curve, steps, sizes, known))
+               for curve in against]
     leaves = np.flatnonzero(found.rates < 0.999 * found.rates.max())
     facts = {"decay begins at step": str(task.warmup + int(leaves[0])) if leaves.size else "never",
              "largest and last rate": f"{rates.max():.4g}, {rates[-1]:.4g}"}
@@ -290,8 +302,32 @@ def plan_fitted_rates(task, steps, peak=None, floor=None, batch_size=None) -> Pl
                  "it hold; only water-filled and usual schedules were candidates",)
     method = {"fsl": "water-filling of the fitted law" + (", then descent on all rates" if not law.weights[1] else ""),
               "mpl": "descent on rates that do not rise", "blind": "the peak throughout"}[law.name]
-    return _plan(task, f"learning rates of {steps} steps between {floor:.4g} and {peak:.4g}, {task.warmup} of warm-up",
+    if floor == peak:
+        notes = (*notes, "the floor is the peak: nothing is left to plan but the warm-up")
+    made = _plan(task, f"learning rates of {steps} steps between {floor:.4g} and {peak:.4g}, {task.warmup} of warm-up",
                  method, rates, sizes, rivals, facts=facts, notes=notes)
+    if known.batch_sizes is not None:
+        return made
+    told = np.full(steps, np.nan if labelled is None else labelled)
+    return replace(made, batch_sizes=told, batches_known=labelled is not None)
+
+
+def _rates_of(curve, steps, warmup):
+    """Rates of steps 0..N-1 from the rows of a schedule: linear between rows, the first row's after the warm-up."""
+    if not 0.99 <= curve.steps[-1] / (steps - 1) <= 1.01:
+        raise ValueError(f"{curve.name}: runs to step {curve.steps[-1]:g}; a schedule to compare with must run to "
+                         f"about {steps - 1}")
+    at = np.arange(steps)
+    rates = np.interp(at, curve.steps, curve.rates)
+    return rates * np.clip(at / min(max(warmup, 1), max(curve.steps[0], 1.0)), 0.0, 1.0)
+
+
+def _sizes_of(curve, steps, sizes, known):
+    """Batch sizes of steps 0..N-1, each kept until the next row; the plan's where they are not stated."""
+    if curve.batch_sizes is None or known.batch_sizes is None:
+        return sizes
+    place = np.searchsorted(curve.steps, np.arange(steps), side="right") - 1
+    return curve.batch_sizes[np.maximum(place, 0)]
 
 
 def plan_batches(task, data, rate=None, smallest=1, largest=None, allowed=None, switches=None, target=None) -> Plan:
