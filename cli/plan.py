@@ -149,7 +149,9 @@ def batches(source, capacity, noise, fitted, data, rate, smallest, largest, allo
 def pair(source, capacity, noise, fitted, data, target, rate, smallest, largest, allowed, switches, out):
     """The learning rates and batch sizes that reach a loss in the fewest steps, with at most D samples."""
     limits = {"smallest": smallest, "largest": largest, "allowed": allowed, "switches": switches}
-    _answer(out, lambda planner: planner.plan_pair(_task(planner, source, capacity, noise, fitted), data, target, rate,
+    from ..checks.schedules import pairs
+
+    _answer(out, lambda planner: pairs.plan_pair(_task(planner, source, capacity, noise, fitted), data, target, rate,
                                                    **limits))
 
 
@@ -162,7 +164,9 @@ def pair(source, capacity, noise, fitted, data, target, rate, smallest, largest,
 @_OUT
 def switch(source, capacity, noise, fitted, data, rate, first, second, out):
     """When to switch from batch size B1 to B2, and what it costs to switch early or late."""
-    _answer(out, lambda planner: planner.plan_switch(_task(planner, source, capacity, noise, fitted), data, first,
+    from ..checks.schedules import pairs
+
+    _answer(out, lambda planner: pairs.plan_switch(_task(planner, source, capacity, noise, fitted), data, first,
                                                      second, rate))
 
 
@@ -307,7 +311,8 @@ def show(plan, written):
         line(f"{name}: {value}")
     band = "" if plan.band is None else f", 90% of measured losses in {plan.band[0]:.5g} .. {plan.band[1]:.5g}"
     line(f"final {plan.quantity}: {plan.loss:.6g}{band}")
-    console.print(_rivals(plan))
+    if plan.rivals:
+        console.print(_rivals(plan))
     if plan.table:
         console.print(_table(plan))
     for verdict, meaning in VERDICTS.items():
@@ -358,5 +363,5 @@ def _table(plan):
     for row in plan.table[1:]:
         *cells, excess = row
         table.add_row(*(f"{cell:.5g}" if isinstance(cell, float) else str(cell) for cell in cells),
-                      f"+{100 * excess:.3g}%")
+                      excess if isinstance(excess, str) else f"{100 * excess:+.3g}%")
     return table

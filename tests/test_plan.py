@@ -206,6 +206,56 @@ def test_batch_sizes_pairs_and_switches_of_a_fit(typed, tmp_path):
         assert arguments[0] == "batches" or found["loss"] >= least * (1 - 1e-3)
 
 
+def told(typed, out, *arguments):
+    code, _, complaints = typed(*arguments, "--out", out)
+    assert code == 0, complaints
+    return json.loads((out / "plan.json").read_text())
+
+
+def test_a_pair_is_no_worse_than_rates_alone_at_the_largest_batch_and_counts_steps(typed, tmp_path):
+    task = ("--source", 1, "--capacity", 2, "--noise", 1)
+    alone = told(typed, tmp_path, "rates", *task, "--steps", 512, "--batch", 8)
+    both = told(typed, tmp_path, "pair", *task, "--data", 4096, "--max", 8)
+    assert both["loss"] <= alone["loss"] * (1 + 1e-6) and both["table"][-1]["steps"] == 512
+    assert min(row["over the best"] for row in both["table"]) == 0
+    few = told(typed, tmp_path, "pair", *task, "--data", 4096, "--max", 8, "--loss", 0.012)
+    assert few["loss"] <= 0.012 and few["steps"] < 512 and not few["rivals"]
+    needed = [row["steps to the loss"] for row in few["table"]]
+    assert all(steps == "not reached" or steps >= few["steps"] for steps in needed) and len(needed) == 8
+    assert any(isinstance(steps, int) for steps in needed)
+    rates, sizes = columns(tmp_path / "plan.csv")
+    assert np.ptp(rates) > 0.1 and sizes.max() <= 8
+
+
+def test_no_row_of_a_long_switch_is_below_its_best(typed, tmp_path):
+    found = told(typed, tmp_path, "switch", "--source", 0.5, "--capacity", 2, "--noise", 1, "--data", 100_000,
+                 "--from", 1, "--to", 16)
+    assert min(row["over the best"] for row in found["table"]) == 0
+    rates, sizes = columns(tmp_path / "plan.csv")
+    problem = PowerLawRegression(0.5, 2.0, noise=1.0)
+    assert found["loss"] == pytest.approx(
+        exact_risk(problem, lr.Schedule(rates), sizes, times=[sizes.size]).final, rel=1e-8)
+
+
+def test_rivals_of_planned_rates_are_tuned():
+    problem = PowerLawRegression(1.0, 2.0, noise=1.0)
+    plan = planner.plan_rates(planner.Given(problem), 256, 8)
+    best = {rival.name.split()[0].strip(","): rival.loss for rival in plan.rivals}
+    sizes, cap = np.full(256, 8.0), 0.5 * planner.Given(problem).stable_below(8)
+    for name, shapes in {"cosine": [lr.cosine], "constant": [lr.constant], "linear": [lr.linear], "WSD": [
+            lambda n, p, s=s, c=c: lr.wsd(n, p, c, shape=s) for s in ("linear", "1-sqrt") for c in (0.2, 0.8)]}.items():
+        tried = [exact_risk(problem, shape(256, peak), sizes, times=[256]).final
+                 for shape in shapes for peak in cap * np.geomspace(0.01, 1, 12)]
+        assert best[name] <= min(tried) * (1 + 1e-3)
+        assert best[name] >= plan.loss
+
+
+def test_pairs_of_a_fit_need_fewer_steps_with_more_data(typed, tmp_path):
+    steps = [told(typed, tmp_path, "pair", "--fit", "batched/fit.json", "--min", 4, "--max", 64, "--loss", 3.5,
+                  "--data", data)["steps"] for data in (30_000, 60_000, 120_000)]
+    assert steps[0] >= steps[1] >= steps[2]
+
+
 BAD = {
     "no task": (["rates", "--steps", "10"], "--source is missing; a task needs --source, --capacity and --noise"),
     "no noise": (["rates", "--source", "1", "--capacity", "2", "--noise", "0", "--steps", "9"],
@@ -225,7 +275,7 @@ BAD = {
     "allowed": (["batches", *TASK, "--data", "100", "--allowed", "8,x"], "'8,x' is no list of whole numbers"),
     "allowed zero": (["batches", *TASK, "--data", "100", "--allowed", "0"], "0 is no batch size; it must be >= 1"),
     "unstable": (["batches", *TASK, "--data", "100", "--rate", "2"], "rate is 2; with batches of 1 it must be in (0, "),
-    "out of reach": (["pair", *TASK, "--data", "500", "--loss", "1e-9"], "500 samples at rate"),
+    "out of reach": (["pair", *TASK, "--data", "500", "--loss", "1e-9"], "target is 1e-09; 500 samples reach 0.0"),
     "switch down": (["switch", *TASK, "--data", "500", "--from", "8", "--to", "4"],
                     "to is 4; it must be a whole number in [9, 500]"),
     "long": (["batches", *TASK, "--data", "1000000000"], "or the smallest batch at least 200)"),

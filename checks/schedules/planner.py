@@ -11,8 +11,10 @@ For a fitted law everything is the law's.
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from ...theory import learning_rates
 from ...theory.arguments import number
@@ -207,7 +209,7 @@ def _curve(rates, batch_sizes, steps, losses, low=None, high=None):
             "loss": losses, "low": low, "high": high}
 
 
-def _plan(task, title, method, rates, sizes, rivals, **more):
+def put_together(task, title, method, rates, sizes, rivals, **more):
     """Put a plan together; `rivals` are (name, rates, batch sizes), of which the first two are drawn."""
     curves = {"plan": task.curve(rates, sizes)}
     for name, other, other_sizes in rivals[:2]:
@@ -235,9 +237,9 @@ def plan_rates(task, steps, batch_size=1, peak=None) -> Plan:
     peak : float, optional
         Largest rate; by default half the rate at which the batch size becomes unstable.
     """
-    steps = _count(steps, "steps", 2, LONGEST)
+    steps = whole_number(steps, "steps", 2, LONGEST)
     bound = task.stable_below(batch_size)
-    peak = 0.5 * bound if peak is None else _rate(peak, bound, batch_size)
+    peak = 0.5 * bound if peak is None else stable_rate(peak, bound, batch_size)
     sizes = np.full(steps, float(batch_size))
     if steps <= EXACT_STEPS:
         rates = np.array(optimal_rates(task.problem, steps, batch_size, peak).rates)
@@ -246,16 +248,40 @@ def plan_rates(task, steps, batch_size=1, peak=None) -> Plan:
         law = spectral_optimum(task.problem, float(steps) * batch_size, batch_size / peak)
         rates = np.minimum(law.schedule(steps, batch_size).rates, peak)
         method = f"functional law (runs of more than {EXACT_STEPS} steps), risk by the exact recursion"
-    trial = 7 if steps <= EXACT_STEPS else 4
+    rivals = tuned_rivals(task, steps, batch_size, peak)
+    title = f"learning rates of {steps} steps at batch size {batch_size:g}, at most {peak:.6g}"
+    return put_together(task, title, method, rates, sizes, rivals, facts={
+        "largest and last rate": f"{rates.max():.4g}, {rates[-1]:.4g}",
+        "largest rate reached at step": str(int(rates.argmax()))})
+
+
+def tuned_rivals(task, steps, batch_size, peak):
+    """Cosine, WSD (the best of several phases and shapes), linear and constant rates, each with its best peak."""
+    sizes = np.full(steps, float(batch_size))
+    spectrum = compress(task.problem, max(1.0, steps * peak), tolerance=1e-4)
+    short = steps <= EXACT_STEPS
+    shapes = {"cosine": [learning_rates.cosine], "linear": [learning_rates.linear],
+              "constant": [learning_rates.constant], "WSD": [
+                  partial(learning_rates.wsd, cooldown=cooldown, shape=shape)
+                  for shape in (learning_rates.COOLDOWNS if short else ("1-sqrt",))
+                  for cooldown in ((0.1, 0.2, 0.4, 0.6, 0.8) if short else (0.2, 0.5, 0.8))]}
+
+    def tuned(shape):
+        def risk(logarithm):
+            try:
+                return exact_risk(spectrum, shape(steps, math.exp(logarithm)), batch_size, times=[steps]).final
+            except ValueError:   # the risk overflows
+                return math.inf
+        found = minimize_scalar(risk, bounds=(math.log(1e-3 * peak), math.log(peak)), method="bounded",
+                                options={"xatol": 0.01, "maxiter": 16 if short else 10})
+        return min((risk(math.log(peak)), peak), (found.fun, math.exp(found.x)), key=lambda pair: pair[0]), shape
+
     rivals = []
-    for name, shape in (("cosine", learning_rates.cosine), ("WSD", lambda n, p: learning_rates.wsd(
-            n, p, 0.2, shape="linear")), ("linear", learning_rates.linear), ("constant", learning_rates.constant)):
-        tried = [shape(steps, p).rates for p in peak * np.geomspace(0.03, 1.0, trial)]
-        best = min(tried, key=lambda each: task.loss(each, sizes))
-        rivals.append((f"{name}, best peak {best.max():.3g}", np.array(best), sizes))
-    return _plan(task, f"learning rates of {steps} steps at batch size {batch_size:g}, at most {peak:.6g}", method,
-                 rates, sizes, rivals, facts={"largest and last rate": f"{rates.max():.4g}, {rates[-1]:.4g}",
-                                       "largest rate reached at step": str(int(rates.argmax()))})
+    for name, several in shapes.items():
+        (_, best), shape = min((tuned(shape) for shape in several), key=lambda pair: pair[0][0])
+        phase = f" {shape.keywords['shape']} over {100 * shape.keywords['cooldown']:.0f}%" if name == "WSD" else ""
+        rivals.append((f"{name}{phase}, best peak {best:.3g}", np.array(shape(steps, best).rates), sizes))
+    return rivals
 
 
 def plan_fitted_rates(task, steps, peak=None, floor=None, batch_size=None, against=()) -> Plan:
@@ -273,7 +299,7 @@ def plan_fitted_rates(task, steps, peak=None, floor=None, batch_size=None, again
     against : sequence of LossCurve
         Further schedules to compare with, each over the same steps.
     """
-    steps = _count(steps, "steps", task.warmup + 3, LONGEST)
+    steps = whole_number(steps, "steps", task.warmup + 3, LONGEST)
     known, law = task.forecast.trusted, task.forecast.law
     labelled = None if batch_size is None else number(batch_size, "batch size")
     if labelled is not None and not 0 < labelled <= 1e15:
@@ -304,8 +330,8 @@ def plan_fitted_rates(task, steps, peak=None, floor=None, batch_size=None, again
               "mpl": "descent on rates that do not rise", "blind": "the peak throughout"}[law.name]
     if floor == peak:
         notes = (*notes, "the floor is the peak: nothing is left to plan but the warm-up")
-    made = _plan(task, f"learning rates of {steps} steps between {floor:.4g} and {peak:.4g}, {task.warmup} of warm-up",
-                 method, rates, sizes, rivals, facts=facts, notes=notes)
+    title = f"learning rates of {steps} steps between {floor:.4g} and {peak:.4g}, {task.warmup} of warm-up"
+    made = put_together(task, title, method, rates, sizes, rivals, facts=facts, notes=notes)
     if known.batch_sizes is not None:
         return made
     told = np.full(steps, np.nan if labelled is None else labelled)
@@ -347,152 +373,50 @@ def plan_batches(task, data, rate=None, smallest=1, largest=None, allowed=None, 
     switches : int, optional
         Most switches between sizes.
     target : float, optional
-        Final loss: the batch sizes of fewest steps that reach it, at this rate.  (Only batch size over rate counts for
-        the loss; the largest rate needs the fewest steps.)
+        Final loss by the law: the batch sizes of fewest steps that reach it, at this rate, with at most D samples.
+        (Only batch size over rate counts for a law's loss; the largest rate needs the fewest steps.)
     """
-    data = _count(data, "data", 2, 10**15)
-    smallest = _count(smallest, "min", 1, data)
-    largest = data if largest is None else _count(largest, "max", smallest, 10**15)
-    sizes = None if allowed is None else sorted({s for s in allowed if smallest <= s <= largest})
-    if sizes == []:
-        raise ValueError(f"no allowed batch size lies in [{smallest}, {largest}]; allowed are "
-                         f"{', '.join(f'{s:g}' for s in sorted(allowed))}")
+    data, smallest, largest, sizes = size_limits(data, smallest, largest, allowed)
     least = smallest if sizes is None else sizes[0]
-    rate = default_rate(task, least) if rate is None else _rate(rate, task.stable_below(least), least)
-    if data // least > LONGEST:
-        raise ValueError(f"data is {data}; in batches of {least:g} at most {LONGEST * least:g} are planned "
-                         f"(or the smallest batch at least {-(-data // LONGEST)})")
-    free = sizes is None and switches is None and isinstance(task, Given)
-    stages, facts = None, {}
-    if free and _likely_steps(task, data, rate, smallest) <= EXACT_STEPS:
-        batches, method = _exact_batches(task, data, rate, smallest, largest, target)
+    rate = default_rate(task, least) if rate is None else stable_rate(rate, task.stable_below(least), least)
+    ladder = sizes or _ladder(smallest, largest, isinstance(task, Fitted))
+    facts = {}
+    if (target is None and sizes is None and switches is None and isinstance(task, Given)
+            and _likely_steps(task, data, rate, smallest) <= EXACT_STEPS):
+        found = optimal_batches(task.problem, data, rate, smallest, largest)
+        batches, method = whole_sizes(found.batches, smallest, largest), (
+            "exact optimal batch sizes of SGD, rounded to whole samples")
     else:
-        law = task.noise_law(rate, data // least)
-        stages = discrete.staged_batches(law, data, sizes or _ladder(smallest, largest), switches,
-                                         None if target is None else target)
+        stages = discrete.staged_batches(task.noise_law(rate, data // least), data, ladder, switches, target)
         batches, method = stages.batches(), "dynamic programming on the law" + (
             ", risk by the exact recursion" if isinstance(task, Given) else "")
         facts["stages"] = ", then ".join(f"{c} x {s}" for s, c in zip(stages.sizes[:8], stages.counts)) + (
             ", ..." if len(stages.sizes) > 8 else "")
-        if stages.unused:
+        if stages.unused and target is None:
             facts["samples left over"] = f"{stages.unused} (no number of steps at these sizes uses them)"
-    notes = ()
-    if target is not None and batches.min() == batches.max() == min(largest, max(sizes or [largest])):
-        batches = _stopped(task, batches, rate, target)
-        facts.pop("samples left over", None)
-        facts["stages"] = f"{batches.size} x {batches[0]:g}"
-    rates = np.full(batches.size, rate)
-    if target is not None and task.loss(rates, batches) > target:
-        notes = (f"the law reaches the target, the exact risk is {100 * (task.loss(rates, batches) / target - 1):.2g}% "
-                 "above it",)
     facts = {"steps": str(batches.size), "samples used": f"{batches.sum():.0f} of {data}",
              "first and largest batch": f"{batches[0]:g}, {batches.max():g}", **facts}
     asked = "batch sizes" if target is None else f"batch sizes of fewest steps to {task.quantity} {target:g}"
-    return _plan(task, f"{asked} of {data} samples at learning rate {rate:.6g}", method, rates, batches,
-                 _constant_batches(task, data, rate, sizes or _ladder(smallest, largest)), facts=facts, notes=notes)
+    title, rates = f"{asked} of {data} samples at learning rate {rate:.6g}", np.full(batches.size, rate)
+    rivals = _constant_batches(task, data, rate, ladder)
+    if target is None:
+        return put_together(task, title, method, rates, batches, rivals, facts=facts)
+    return put_together(task, title, method, rates, batches, (), facts=facts, table=(
+        ("batch size throughout", "steps to the loss", "of the plan's"),
+        *_steps_needed(task.noise_law(rate, data // least), rivals, target, batches.size)))
 
 
-def plan_pair(task, data, target=None, rate=None, **limits) -> Plan:
-    """The pair of learning rates and batch sizes that reaches a loss in the fewest steps with D samples.
-
-    The law depends on batch size over rate only, so of all pairs with the same loss the one with the largest rate
-    throughout has the fewest steps; see :func:`plan_batches` for the limits.
-    """
-    return plan_batches(task, data, rate, target=target, **limits)
-
-
-def plan_switch(task, data, first, second, rate=None) -> Plan:
-    """When to switch from batch size B1 to B2, and what it costs to switch earlier or later.
-
-    Parameters
-    ----------
-    task : Given or Fitted
-    data : int
-        D samples in all.
-    first, second : int
-        ``B1 < B2 <= D``.
-    rate : float, optional
-        By default as :func:`default_rate` for B1.
-    """
-    data = _count(data, "data", 2, 10**15)
-    first = _count(first, "from", 1, data)
-    second = _count(second, "to", first + 1, data)
-    if data // first > LONGEST:
-        raise ValueError(f"data is {data}; in batches of {first} at most {LONGEST * first} are planned")
-    rate = default_rate(task, first) if rate is None else _rate(rate, task.stable_below(first), first)
-    law = task.noise_law(rate, data // first)
-    exact = isinstance(task, Given) and data // first <= EXACT_STEPS
-
-    def batches(late):
-        late = int(min(max(late, 0), data // second))
-        return np.repeat([float(first), float(second)], [(data - late * second) // first, late])
-
-    known = {}
-
-    def loss(late):
-        late = int(late)
-        if late not in known:
-            sizes = batches(late)
-            known[late] = task.loss(np.full(sizes.size, rate), sizes) if exact else law.loss(sizes)
-        return known[late]
-
-    most = data // second
-    grid = np.unique(np.concatenate([[0], np.round(np.geomspace(1, most, 24))]).astype(int))
-    for _ in range(3):
-        place = int(np.argmin([loss(late) for late in grid]))
-        ends = grid[max(place - 1, 0)], grid[min(place + 1, grid.size - 1)]
-        grid = np.unique(np.round(np.linspace(*ends, 9)).astype(int))
-    late = min(known, key=known.get)
-    sizes = batches(late)
-    rows = [("share of the data at B1", "switch at step", "steps in all", task.quantity, "over the best")]
-    shares = sorted({0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0, round(1 - late * second / data, 4)})
-    for share in shares:
-        tried = batches(round((1 - share) * most))
-        risk = task.loss(np.full(tried.size, rate), tried)
-        rows.append((share, int(np.sum(tried == first)), tried.size, risk))
-    found = task.loss(np.full(sizes.size, rate), sizes)
-    table = (rows[0], *((*row, row[3] / found - 1) for row in rows[1:]))
-    begin = int(np.sum(sizes == first))
-    rivals = [(f"{name}", np.full(each.size, rate), each) for name, each in (
-        (f"batch {first} throughout", batches(0)), (f"batch {second} throughout", batches(most))) if each.size]
-    return _plan(task, f"switch from batch {first} to {second}, {data} samples at learning rate {rate:.6g}",
-                 "search over the switch, " + ("exact recursion" if exact else "functional law"),
-                 np.full(sizes.size, rate), sizes, rivals,
-                 facts={"switch at step": f"{begin} of {sizes.size}",
-                        "samples before the switch": f"{begin * first} of {data}"}, table=table)
-
-
-def _exact_batches(task, data, rate, smallest, largest, target):
-    found = optimal_batches(task.problem, data, rate, smallest, largest)
-    method = "exact optimal batch sizes of SGD, rounded to whole samples"
-    if target is not None:
-        if not found.loss <= target:
-            raise ValueError(f"target is {target:g}; {data} samples at rate {rate:.6g} reach {found.loss:.6g} at best")
-        low, high = -(-data // largest) - 1, found.steps
-        while high - low > max(1, high // 200):
+def _steps_needed(law, rivals, target, mine):
+    """Rows of how many steps constant batch sizes need for a target by the law, which falls with the steps."""
+    for name, _, sizes in rivals:
+        if law.loss(sizes) > target:
+            yield name, "not reached", ""
+            continue
+        low, high = 0, sizes.size
+        while high - low > 1:
             middle = (low + high) // 2
-            tried = optimal_batches(task.problem, data, rate, smallest, largest, steps=middle, tolerance=1e-8)
-            if _whole_loss(task, tried) <= target:
-                high, found = middle, tried
-            else:
-                low = middle
-    return whole_sizes(found.batches, smallest, largest), method
-
-
-def _stopped(task, batches, rate, target):
-    """The largest batch size throughout and more data than needed: the fewest of its steps that reach the target."""
-    low, high = 0, batches.size
-    while high - low > 1:
-        middle = (low + high) // 2
-        if task.loss(np.full(middle, rate), batches[:middle]) <= target:
-            high = middle
-        else:
-            low = middle
-    return batches[:high]
-
-
-def _whole_loss(task, found):
-    return task.loss(np.full(found.steps, found.rate), whole_sizes(found.batches, found.smallest, found.largest))
+            low, high = (low, middle) if law.loss(sizes[:middle]) <= target else (middle, high)
+        yield name, high, f"{high / mine:.3g} x"
 
 
 def _likely_steps(task, data, rate, smallest):
@@ -501,9 +425,11 @@ def _likely_steps(task, data, rate, smallest):
     return spectral_optimum(task.problem, float(data), smallest / rate).horizon / rate
 
 
-def _ladder(smallest, largest):
-    """Whole sizes between the limits, at most 40, geometric."""
+def _ladder(smallest, largest, powers):
+    """Whole sizes between the limits: the smallest and powers of two, or at most 40, geometric."""
     top = min(largest, smallest * 2**20)
+    if powers:
+        return sorted({smallest, *(2**k for k in range(64) if smallest < 2**k <= top)})
     return np.unique(np.round(np.geomspace(smallest, top, 40)).astype(int)).tolist()
 
 
@@ -523,14 +449,32 @@ def _constant_batches(task, data, rate, sizes):
             for size, label in {min(made): "", best: " (best constant)"}.items()][::-1]
 
 
-def _count(value, name, low, high):
+def size_limits(data, smallest, largest, allowed):
+    """Samples, limits of the batch size, and the allowed sizes between them (or None), checked."""
+    data = whole_number(data, "data", 2, 10**15)
+    smallest = whole_number(smallest, "min", 1, data)
+    largest = data if largest is None else whole_number(largest, "max", smallest, 10**15)
+    sizes = None if allowed is None else sorted({s for s in allowed if smallest <= s <= largest})
+    if sizes == []:
+        raise ValueError(f"no allowed batch size lies in [{smallest}, {largest}]; allowed are "
+                         f"{', '.join(f'{s:g}' for s in sorted(allowed))}")
+    least = smallest if sizes is None else sizes[0]
+    if data // least > LONGEST:
+        raise ValueError(f"data is {data}; in batches of {least:g} at most {LONGEST * least:g} are planned "
+                         f"(or the smallest batch at least {-(-data // LONGEST)})")
+    return data, smallest, largest, sizes
+
+
+def whole_number(value, name, low, high):
+    """A whole number in [low, high], or one line that says so."""
     value = number(value, name)
     if not (math.isfinite(value) and value == math.floor(value) and low <= value <= high):
         raise ValueError(f"{name} is {value:g}; it must be a whole number in [{low:g}, {high:g}]")
     return int(value)
 
 
-def _rate(value, bound, batch_size):
+def stable_rate(value, bound, batch_size):
+    """A rate in (0, bound], or one line that says so."""
     value = number(value, "rate")
     if not 0 < value <= bound:
         raise ValueError(f"rate is {value:g}; with batches of {batch_size:g} it must be in (0, {bound:.6g}]")

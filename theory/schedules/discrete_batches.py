@@ -143,7 +143,7 @@ def staged_batches(law, data, allowed, switches=None, target=None) -> Stages:
     switches : int, optional
         Most switches, >= 0; by default one fewer than there are sizes.
     target : float, optional
-        With it, the stages of fewest steps (to 1 per cent) whose loss is not above it.
+        With it, the stages of fewest steps (to 1/2 per cent) whose loss is not above it; the budget need not be used.
 
     Returns
     -------
@@ -184,12 +184,21 @@ def staged_batches(law, data, allowed, switches=None, target=None) -> Stages:
         return found
     if not found.loss <= number(target, "target"):
         raise ValueError(f"target is {target:g}; {data} samples reach {found.loss:.6g} at best")
-    low, high = fewest - 1, sum(found.counts)
-    while high - low > max(1, high // 100):
-        middle = (low + high) // 2
-        best(middle)
-        if tried[middle].loss <= target:
-            high, found = middle, tried[middle]
+    return _fewest(law, data, sizes, switches, target, found)
+
+
+def _fewest(law, data, sizes, switches, target, found):
+    """The stages of fewest steps, of at most so many samples, that reach a target; `found` does."""
+    low, high = 0, sum(found.counts)
+    while high - low > max(1, high // 200):
+        middle = min(high - 1, max(low + 1, round(math.sqrt(max(low, 1) * high))))
+        if middle * sizes[-1] <= data:   # the budget does not bind
+            tried = _stages(law, [sizes[-1]], [middle], data - middle * sizes[-1])
+        else:
+            stages, counts = _staged(law, middle, data, sizes, switches)
+            tried = _stages(law, stages, counts, data - sum(s * c for s, c in zip(stages, counts)))
+        if tried.unused >= 0 and tried.loss <= target:
+            high, found = middle, tried
         else:
             low = middle
     return found
@@ -231,6 +240,11 @@ def _staged(law, count, data, sizes, switches):
     starts = np.flatnonzero(np.diff(best, prepend=-1))
     counts = np.add.reduceat(lengths, starts).astype(int)
     return [sizes[i] for i in best[starts]], counts.tolist()
+
+
+def switched(cost, switches):
+    """Index of the size in every cell, of least total cost (cells x sizes) with at most so many switches."""
+    return _cheapest(np.ascontiguousarray(cost), int(switches))
 
 
 @njit(cache=True)

@@ -158,6 +158,10 @@ def _best_horizon(law, data, floor, longest):
     return min(math.exp(centre), longest)
 
 
+def spectral_law(spectrum, longest):
+    """The law's kernel, signal and ``f`` (methods ``kernel``, ``signal``, ``root``) for times up to `longest`."""
+    return _Law(spectrum, longest, True)
+
 
 class _Law:
     """Kernel and signal of a spectrum as splines in ``log(1 + t)``, and the law's best ratio for a horizon."""
