@@ -55,9 +55,9 @@ def escape_time(effort):
 
 @figure("too_much_noise", topic="label_noise", title="How much noise a network can stand",
         caption="Share of the first layer along theta* at rest against Theta/d, Theta = |theta*|/(eta sigma^2), fresh "
-                "inputs. Markers: SGD, time averages of several runs and 2 standard errors; lines: leading order of "
-                "little noise, 1 - (d-1)/(2 sqrt(d) Theta); grey: 1/d, no alignment, for d = 20.",
-        claims=("label_noise.learning_threshold", "label_noise.last_state"))
+                "inputs. Markers: SGD with 2d neurons, time averages of several runs and 2 standard errors; lines: "
+                "one neuron, 1 - (d-1)/(2 sqrt(d) Theta); grey: 1/d, no alignment, for d = 20.",
+        claims=("label_noise.learning_threshold", "label_noise.one_neuron_threshold", "label_noise.last_state"))
 def too_much_noise(effort):
     """Three dimensions on one axis of Theta/d."""
     fig, axes = style.new()
@@ -66,8 +66,8 @@ def too_much_noise(effort):
         found = np.array([aligned_share(effort, d, float(ratio * d)) for ratio in scaled])
         fine = np.geomspace(0.3, 4.0, 40)
         leading = 1.0 - (d - 1) / (2.0 * math.sqrt(d) * fine * d)
-        axes.errorbar(scaled, found[:, 0], 2 * found[:, 1], **style.measurement(index), label=f"SGD, d = {d}")
-        axes.plot(fine, leading, **style.theory(index), label=f"little noise, d = {d}")
+        axes.errorbar(scaled, found[:, 0], 2 * found[:, 1], **style.measurement(index), label=f"2d neurons, d = {d}")
+        axes.plot(fine, leading, **style.theory(index), label=f"one neuron, d = {d}")
         rows += [("SGD", d, *row) for row in zip(scaled, *found.T)]
         rows += [("theory", d, *row, np.ma.masked) for row in zip(fine, leading)]
     style.guide(axes, scaled[[0, -1]], [0.05, 0.05])
