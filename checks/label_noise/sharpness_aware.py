@@ -49,7 +49,7 @@ def _(effort):
 @claim("sam_slow_flow_order", topic="label_noise", paper=LABEL_NOISE, where="Fig. 4", stance="derived",
        statement="v = 2 eta rho^2 alone misses ln|W|^2 under SAM by a first-order term in eta, whatever rho")
 def sam_slow_flow_order(effort):
-    """Mean of ln(flow/run) over times from v t = 0.5 on, all positive; its ratio between the radii is one."""
+    """Mean of ln(flow/run) over times from v t = 0.6 on, all positive; its ratio between the radii is one."""
     gaps = {rho: _gaps(effort, rho, "none") for rho in RADII}
     parts = {f"rho = {rho:g}": judges.exponent(STEPS_OF_DESCENT, gap, 1.0, 0.2, stderr=error)
              for rho, (gap, error) in gaps.items()}

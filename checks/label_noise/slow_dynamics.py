@@ -64,7 +64,7 @@ def _(effort):
 @claim("slow_flow_order", topic="label_noise", paper=LABEL_NOISE, where="Sec. 4, Phase I", stance="derived",
        statement="the bare slow flow, v = (eta sigma)^2, misses ln|W|^2 by a first-order term in eta")
 def slow_flow_order(effort):
-    """Mean of ln(flow/run) over times from v t = 0.5 on, where it does not depend on how the run began; all positive.
+    """Mean of ln(flow/run) over times from v t = 0.6 on, where it does not depend on how the run began; all positive.
 
     The margin on the exponent, 0.15, is set: it is h ||M|| at the largest step, the relative size of the next order.
     """
@@ -199,7 +199,7 @@ def _close(measured, error, expected, what, margin=0.03):
 def _order(effort, corrected, faster=1.0):
     gaps, errors = [], []
     for step in _steps(effort):
-        late = run(effort, step)[0] * (effort.choose(1.0, 0.5) * step) ** 2 >= 0.5
+        late = run(effort, step)[0] * (effort.choose(1.0, 0.5) * step) ** 2 > 0.55
         _, runs = run(effort, step)
         gaps.append(np.mean(np.log(flow(effort, step, corrected, faster) / runs.mean[:, 3])[late]))
         # times of one path are correlated: the error of their mean is at most the mean of their errors
