@@ -20,6 +20,7 @@ at the start are those of :class:`.descent.Descent` for the same seed and replic
     purpose SIGNS, step k, draw j      bit i mod 32 of draw floor(i/32): the sign of neuron i at step k, where active
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,8 +59,8 @@ class Oscillation:
     Raises
     ------
     ValueError
-        For bad parameters, label noise, and a step outside mean-square stability (the message has the bound); a drawn
-        training set counts with Sigma = I.
+        For bad parameters, label noise, and a step outside mean-square stability (the message has the bound).  Where
+        training sets are drawn the step must be stable at Sigma = I, and then on every set that is drawn.
     """
 
     model: theory.TwoLayerLinear
@@ -89,11 +90,14 @@ class Oscillation:
         for name, value in values.items():
             object.__setattr__(self, name, value)
         variation.check_memory(self)
-        sharpest = 1.0 if self.inputs is None else np.linalg.eigvalsh(self.inputs.T @ self.inputs / model.samples)[-1]
-        bound = 2.0 / (amplitude**2 * model.width * sharpest * 2.0 * model.loss_factor) if sharpest > 0 else np.inf
+        self._check_stability(np.eye(1) if self.inputs is None else self.inputs.T @ self.inputs / model.samples)
+
+    def _check_stability(self, covariance, where=""):
+        model, sharpest = self.model, np.linalg.eigvalsh(covariance)[-1]
+        bound = 2.0 / (self.amplitude**2 * model.width * sharpest * 2 * model.loss_factor) if sharpest > 0 else np.inf
         if not model.step < bound:
-            raise ValueError(f"step is {model.step:g}; mean-square stability at amplitude {amplitude:g} needs it in "
-                             f"(0, {bound:.6g})")
+            raise ValueError(f"{where}step is {model.step:g}; mean-square stability at amplitude {self.amplitude:g} "
+                             f"needs it in (0, {bound:.6g})")
 
     @property
     def start(self):
@@ -131,6 +135,8 @@ class Oscillation:
         ------
         engine.Diverged
             For the first replica that left the finite numbers.
+        ValueError
+            For a training set drawn here on which the step is not stable.
         """
         if first + count > streams.MAX_REPLICA:
             raise ValueError(f"replica is {first + count - 1}; it must be in [0, 2^32)")
@@ -140,6 +146,8 @@ class Oscillation:
         states = np.empty((self.times.size, model.dimension + 1, model.dimension + 1))
         for row in range(count):
             _, sigma, neurons = variation.drawn(self, key, np.uint64(first + row))
+            if self.inputs is None and model.samples < math.inf:
+                self._check_stability(sigma, f"on the training set drawn for replica {first + row} ")
             begin_chain(key, np.uint64(first + row), self.amplitude, neurons)
             died = run_chain(key, np.uint64(first + row), model.effective_step, self.amplitude, self.frozen, self.steps,
                              sigma, float(model.target_norm), neurons.copy(), np.array(self.times), states, networks)
