@@ -12,7 +12,7 @@ DRAWN = 2000
 
 
 def draw_plan(plan) -> Drawing:
-    """Schedules above (batch sizes where those are planned, else learning rates), losses along the run below.
+    """Schedules above (batch sizes where those are planned, else learning rates; of a pair both), losses below.
 
     Parameters
     ----------
@@ -25,7 +25,9 @@ def draw_plan(plan) -> Drawing:
         known.
     """
     sizes = any(np.ptp(curve["batch_sizes"]) > 0 for curve in plan.curves.values())
-    plate, (above, below) = style.new(2, 1, width=6.4, height=5.8, sharex=True, height_ratios=(1, 1.5))
+    both = int(sizes and np.ptp(plan.rates) > 1e-9 * plan.rates.max())   # a pair: its rates on top
+    plate, (*top, above, below) = style.new(2 + both, 1, width=6.4, height=7.4 if both else 5.8, sharex=True,
+                                            height_ratios=(1,) * both + (1, 1.5))
     columns = {name: [] for name in ("schedule", "step", "lr", "batch_size", "loss", "lower", "upper")}
     shown = []
     for index, (name, curve) in enumerate(plan.curves.items()):
@@ -34,6 +36,8 @@ def draw_plan(plan) -> Drawing:
         line = style.theory(index, linewidth=2.0 if index == 0 else 1.3)
         above.plot(curve["steps"][keep], values[keep], drawstyle="steps-post" if sizes else "default", **line)
         low, high = curve["low"], curve["high"]
+        for axes in top:
+            axes.plot(curve["steps"][keep], curve["rates"][keep], **line)
         if low is not None and index == 0:
             below.fill_between(curve["loss_steps"], low, high, color=style.COLORS[index], alpha=0.18, linewidth=0)
             shown.extend([low, high])
@@ -48,7 +52,10 @@ def draw_plan(plan) -> Drawing:
         above.set_yscale("log")
     else:
         above.set_ylim(bottom=0)
-    above.set_title(plan.title, fontsize=9)
+    for axes in top:
+        axes.set_ylabel("learning rate")
+        axes.set_ylim(bottom=0)
+    (*top, above)[0].set_title(plan.title, fontsize=9)
     below.set_ylabel(plan.quantity)
     below.set_xlabel("step")
     _limits(below, plan, shown)

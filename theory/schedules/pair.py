@@ -152,7 +152,34 @@ class Planner:
         largest = self.limits.sizes[-1]
         if steps * largest <= self.data:
             return self._throughout(steps, largest)
-        return self._realised(*self._over_horizons(float(steps)), steps)
+        found = self._realised(*self._over_horizons(float(steps)), steps)
+        if self.switches is not None:
+            free = Planner(self.problem, self.data, self.limits).of_steps(steps)
+            affordable = self.limits.sizes[self.limits.sizes * steps <= self.data]
+            tried = [found, self._switched(free)]
+            if affordable.size:
+                tried.append(self._throughout(steps, self.data // steps if self.limits.free else affordable[-1]))
+            found = min((each for each in tried if each is not None), key=lambda pair: pair.loss)
+        return found
+
+    def _switched(self, free):
+        """The sizes of fewer switches that are best at the rates of a pair, the rates then optimised; None for none."""
+        edges = np.unique(np.round(np.linspace(0, free.steps, min(free.steps, 300) + 1)).astype(int))
+        time = np.concatenate([[0.0], np.cumsum(free.rates)])
+        middle = 0.5 * (time[1:] + time[:-1])
+        noise = np.add.reduceat(free.rates**2 * self.law.root(middle, time[-1] - middle) ** 2, edges[:-1])
+        lengths, sizes = np.diff(edges), self.limits.sizes
+        unit = noise.sum() * free.steps / self.data**2
+        low, high, chosen = -40.0, 40.0, None
+        for _ in range(36):
+            price = 0.5 * (low + high)
+            tried = sizes[switched(noise[:, None] / sizes + unit * math.exp(price) * lengths[:, None] * sizes,
+                                   self.switches)]
+            if tried @ lengths > self.data:
+                low = price
+            else:
+                high, chosen = price, np.repeat(tried, lengths)
+        return None if chosen is None else self._polished(chosen, np.minimum(free.rates, self.limits.cap(chosen)))
 
     def fewest(self, target, best=None) -> Pair:
         """The pair of fewest steps (to 1/2 per cent) whose exact risk is at most the target.
