@@ -167,8 +167,8 @@ def _given_plans(steps):
 
 
 @claim("planned_rates_win", topic="schedules", paper=FSL, where="Sec. 5; on exact SGD", stance="derived",
-       statement="planned from (s, beta, sigma), exact SGD ends below constant, cosine, linear and WSD, their peaks and "
-                 "the phase and shape of WSD tuned")
+       statement="planned from (s, beta, sigma), exact SGD ends below constant, cosine, linear and WSD, their peaks "
+                 "and the phase and shape of WSD tuned")
 def planned_rates_win(effort):
     plans = _given_plans(effort.choose(2000, 32_000))
     return judges.inequality([plan.loss for plan in plans], [min(r.loss for r in plan.rivals) for plan in plans])

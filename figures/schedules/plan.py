@@ -55,7 +55,7 @@ def draw_plan(plan) -> Drawing:
     for axes in top:
         axes.set_ylabel("learning rate")
         axes.set_ylim(bottom=0)
-    (*top, above)[0].set_title(plan.title, fontsize=9)
+    (*top, above)[0].set_title(plan.title, fontsize=9 if len(plan.title) < 72 else 8)
     below.set_ylabel(plan.quantity)
     below.set_xlabel("step")
     _limits(below, plan, shown)
