@@ -19,7 +19,7 @@ fixed batch size), D -> infinity, at the best schedule of :mod:`.variational`; `
 import math
 from dataclasses import dataclass
 
-from .power_law import above
+from .power_law import above, not_negative
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ def shape_powers(source, capacity, tail):
     The shape sees the capacity ``alpha = min{beta, tail + 1}`` (a logarithm apart at ``beta = tail + 1``).
     """
     s, beta = _checked(source, capacity)
-    alpha = min(beta, 1.0 + above(tail, "tail", -1e-300))
-    if s < 1.0 - 1.0 / alpha:
+    alpha = min(beta, 1.0 + not_negative(tail, "tail"))
+    if alpha > 1 and regime(s, alpha) == "hard":
         return -s, 0.0
     rate = 1.0 + s * alpha
     return -s * alpha / rate, -(rate - alpha) / rate
