@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from theorycheck.checks import experiment as sweeps
 from theorycheck.sims import label_noise as sgd
 from theorycheck.sims import streams
 from theorycheck.sims.label_noise.sharpness_aware import collapse_radius_on_data
@@ -150,3 +151,20 @@ def test_what_is_accepted_on_few_inputs_does_not_collapse(n):
                 sgd.SharpnessAware(model, 10, 0.701 * own).sample(SEED, replica, 1)
         with pytest.raises(ValueError, match=rf"^radius is .* below {0.7 * own:.6g}, unless"):
             sgd.SharpnessAware(model, 10, 0.701 * own, inputs=inputs)
+
+
+# -- bad input ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda: sgd.neurons(sgd.Descent(theory.TwoLayerLinear(2, 3, 1e-3, 0.1, 1.0), 5), 0, 1.5), "replica is 1.5; it must"),
+    (lambda: sgd.draws(sgd.Descent(theory.TwoLayerLinear(2, 3, 1e-3, 0.1, 1.0), 5), 0, -1), "replica is -1; it must"),
+    (lambda: sgd.Descent(theory.TwoLayerLinear(2, 3, 1e-3, 0.1, 1.0), 5, True), "times are True"),
+    (lambda: sweeps.find("label_noise.descent").prepare(dimension=2, width=3, step=1e-3, noise=0.1, target_norm=1.0,
+                                                        steps="a", times=5), "steps is 'a'; it must be an integer"),
+    (lambda: sweeps.find("label_noise.sharpness_aware").prepare(dimension=2, width=3, step=1e-3, target_norm=1.0,
+                                                                radius=0.1, steps=9, times=True), "times are True"),
+])
+def test_bad_input_is_refused_in_one_line(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

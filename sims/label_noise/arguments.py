@@ -23,6 +23,8 @@ def recorded(times, steps):
     """Numbers of steps after which to record, int64 (T,), increasing in 0..steps; default up to 129 even ones."""
     if times is None:
         return np.unique(np.linspace(0, steps, min(steps, MAX_RECORDED) + 1).round().astype(np.int64))
+    if isinstance(times, bool):
+        raise ValueError(f"times are {times}; they must be whole and increase strictly within 0..{steps}")
     array = np.atleast_1d(numbers(times, "times"))
     whole = array.ndim == 1 and array.size > 0 and np.isfinite(array).all() and np.all(array == np.floor(array))
     if not whole or array[0] < 0 or array[-1] > steps or np.any(np.diff(array) <= 0):

@@ -24,7 +24,9 @@ OBSERVABLES = ("small_squared", "large_squared", "norm_squared", "trace")
 MAX_BATCH = 2**16
 """Largest batch size."""
 GROUP = 2**20
-"""Normals drawn at a time."""
+"""Normals drawn at a time, where one replica takes no more."""
+MAX_DRAWS = 2**24
+"""Most normals of one replica."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,11 @@ class TwoBatches:
         Label noise sigma >= 0.
     small, large : int
         ``1 <= B_1 < B_2 <= 65536``.
+
+    Raises
+    ------
+    ValueError
+        For bad parameters, or more than 2^24 normals ``B_2 (n + 1)`` of one replica.
     """
 
     eigenvalues: np.ndarray
@@ -53,6 +60,8 @@ class TwoBatches:
         values, error = (np.atleast_1d(numbers(getattr(self, name), name)) for name in ("eigenvalues", "error"))
         if values.ndim != 1 or values.shape != error.shape or not (np.isfinite(values) & np.isfinite(error)).all():
             raise ValueError(f"eigenvalues {values.shape} and error {error.shape} must be finite vectors of one length")
+        if values.size == 0:
+            raise ValueError("eigenvalues and error are empty; they must have at least one entry")
         if not values.min() > 0:
             raise ValueError(f"smallest eigenvalue is {values.min()}; it must be > 0")
         noise = number(self.noise, "noise")
@@ -62,6 +71,10 @@ class TwoBatches:
             size, low = getattr(self, name), low or self.small + 1
             if isinstance(size, bool) or not isinstance(size, int | np.integer) or not low <= size <= high:
                 raise ValueError(f"{name} is {shown(size)}; it must be an integer in [{low}, {high}]")
+        draws = int(self.large) * (values.size + 1)
+        if draws > MAX_DRAWS:
+            raise ValueError(f"large is {self.large}; with {values.size} eigenvalues a replica takes {draws} normals, and "
+                             f"it may take {MAX_DRAWS}: large must be at most {MAX_DRAWS // (values.size + 1)}")
         for name, value in (("eigenvalues", values), ("error", error), ("noise", noise)):
             object.__setattr__(self, name, value)
 
