@@ -116,6 +116,8 @@ def steep_power_law_rates_in_sgd(effort):
     """N = 2^16 to 2^18 (full: 2^20): -0.518 for a limit of -0.491, and -0.446 for -0.424; ``s/(1+s)`` is far away.
 
     Corrections are of relative order ``1/T``, ``T ~ N^0.16`` and ``N^0.21``, and of one sign; 0.03 is set for them.
+    Two of four tasks tried, those nearest their limit: (s, beta, chi) = (2, 1.5, 0.75) still has -0.411 for -0.375 at
+    these sizes, (2, 2, 0.8) -0.371 for -0.320, and would be rejected.
     """
     return _exact(16, effort, STEEP_IN_SGD, lambda s, beta: 0.6 * s / (s + 1.0 / beta))
 
