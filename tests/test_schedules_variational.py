@@ -144,6 +144,19 @@ def test_with_minibatch_noise():
         assert table.noise <= rival * (1 + 1e-6)
 
 
+@pytest.mark.parametrize("amplitude", [1.0, 10.0, 100.0])
+def test_the_first_rate_of_the_emergent_warmup(amplitude):
+    given = {"horizon": 500.0, "signal_scale": amplitude}
+    plain, best = (optimum(1.0, 2.0, 3000.0, minibatch_noise=on, **given) for on in (False, True))
+    measured = float(plain.ratio(500.0) / best.ratio(500.0))
+    with mpmath.workdps(20):
+        def root(u):
+            return ((1 + u) ** -1.5 * (1 + amplitude / (501 - u))) ** 0.5
+        lift = mpmath.quad(root, [0, 1, 30, 470, 499, 500]) / (4 * (mpmath.mpf(501) ** 0.25 - 1))
+    assert measured == pytest.approx(float(lift) * (1 + amplitude) ** -0.5, rel=1e-8)
+    assert measured > 1.002 * (1 + amplitude) ** -0.5
+
+
 @given(source=st.floats(0.05, 3.0), capacity=st.floats(1.05, 6.0))
 def test_the_dictionary_goes_both_ways(source, capacity):
     for there, back in ((exponents.to_energy, exponents.from_energy), (exponents.to_joint, exponents.from_joint)):

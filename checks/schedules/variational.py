@@ -10,6 +10,7 @@ import math
 from functools import cache
 
 import numpy as np
+from scipy.integrate import quad
 from scipy.optimize import brentq, minimize
 
 from ...theory.fsl.optimal_schedule import optimal_schedule
@@ -70,14 +71,15 @@ def _against_programming(effort, exponent):
 
 
 @cache
-def _programmed(cells, floor, signal_scale, horizon=500.0, data=3000.0):
+def _programmed(cells, floor, signal_scale, horizon=500.0, data=3000.0, both_ends=False):
     """Least noise over r constant in cells, by SLSQP in log r; with the cells' length in log(1+u), edges and r.
 
     beta = 2, sigma = 1; ``signal_scale > 0`` counts ``e = signal_scale (1+t)^-1`` beside sigma^2 as noise.
+    Then, or with `both_ends`, cells are short at the start, too.
     """
     law = PowerLaw(1.0, 2.0)
     edges = np.expm1(np.linspace(0.0, math.log1p(horizon), cells + 1))
-    if signal_scale:   # both ends have a scale of their own
+    if signal_scale or both_ends:   # both ends have a scale of their own
         half = np.expm1(np.linspace(0.0, math.log1p(0.5 * horizon), cells // 2 + 1))
         edges = np.concatenate([half, horizon - half[-2::-1]])
     weight = law.kernel_mass(edges[:-1], edges[1:])
@@ -361,31 +363,60 @@ def _decay(twice):
 
 
 @claim("emergent_warmup", topic="schedules", paper=JOINT, where="Sec. 5.3", stance="derived",
-       statement="with mini-batch noise r* ~ {K(T-t) [e(t)+sigma^2]}^(1/2): the learning rate starts at "
-                 "(1+e(0)/sigma^2)^(-1/2) of its value without, and rises")
+       statement="T, D given, with mini-batch noise r* ~ {K(T-t) [e(t)+sigma^2]}^(1/2): eta starts at "
+                 "a (1+e(0)/sigma^2)^(-1/2) of its value without, a = int [K (1+e/sigma^2)]^(1/2)/int K^(1/2) by the budget, and rises")
 def emergent_warmup(effort):
-    """s = 1, beta = 2, sigma = 1, T = 500, D = 3000, e(0) = 1: r of a generic solver in cells against the rule.
+    """s = 1, beta = 2, sigma = 1, T = 500, D = 3000, e(0) = 1, 10, 100: r of a generic solver in cells against the rule.
 
     In a cell r is constant, so it is the rule's value somewhere in the cell: between its values at the cell's edges,
-    to the solver's 1e-3.
+    to the solver's 1e-3.  So is the first rate of the solver with mini-batch noise over that without, in which K
+    cancels; the closed form is held to the number itself, by quadrature.
     """
     return _warm(True)
 
 
 @emergent_warmup.control("label noise alone, r ~ K^(1/2)")
 def _(effort):
-    return _warm(False)
+    return _warm(False, amplitudes=(1.0,))
 
 
-def _warm(minibatch):
-    best = optimum(1.0, 2.0, 3000.0, horizon=500.0, minibatch_noise=minibatch)
-    _, _, edges, ratio = _programmed(80, 0.0, 1.0)
-    values = np.sort(np.stack([best.ratio(edges[1:]), best.ratio(edges[:-1])]), axis=0)
-    late = edges[1:] < 250.0
-    return judges.every(
-        above=judges.inequality(values[0] * (1.0 - 1e-3), ratio, at={"u": edges[1:]}),
-        below=judges.inequality(ratio, values[1] * (1.0 + 1e-3), at={"u": edges[1:]}),
-        rises=judges.inequality(ratio[~late].min(), ratio[-1] / 1.3, over="r falls by 30% at least before it grows"))
+@emergent_warmup.control("the constant of the budget kept: a = 1")
+def _(effort):
+    return _warm(True, budget=False, amplitudes=(100.0,))
+
+
+def _warm(minibatch, budget=True, amplitudes=(1.0, 10.0, 100.0)):
+    parts = {}
+    plain = _programmed(80, 0.0, 0.0, both_ends=True)[3]
+    for amplitude in amplitudes:
+        best = optimum(1.0, 2.0, 3000.0, horizon=500.0, signal_scale=amplitude, minibatch_noise=minibatch)
+        _, _, edges, ratio = _programmed(80, 0.0, amplitude)
+        values = np.sort(np.stack([best.ratio(edges[1:]), best.ratio(edges[:-1])]), axis=0)
+        late, at = edges[1:] < 250.0, f"e(0)={amplitude:g}"
+        parts[f"above, {at}"] = judges.inequality(values[0] * (1.0 - 1e-3), ratio, at={"u": edges[1:]})
+        parts[f"below, {at}"] = judges.inequality(ratio, values[1] * (1.0 + 1e-3), at={"u": edges[1:]})
+        parts[f"rises, {at}"] = judges.inequality(ratio[~late].min(), ratio[-1] / 1.3,
+                                                  over="r falls by 30% at least before it grows")
+        start, second = (_first_rate(amplitude, elapsed, budget) for elapsed in (0.0, 500.0 - edges[-2]))
+        parts[f"first rate, {at}"] = judges.bounded(plain[-1] / ratio[-1],
+                                                    between=(start * (1.0 - 2e-3), second * (1.0 + 2e-3)))
+        without = optimum(1.0, 2.0, 3000.0, horizon=500.0, signal_scale=amplitude)
+        parts[f"closed form, {at}"] = judges.equal(without.ratio(500.0) / best.ratio(500.0), start, rtol=1e-7)
+    return judges.every(**parts)
+
+
+@cache
+def _first_rate(amplitude, elapsed, budget):
+    """``a (1 + e(t)/sigma^2)^(-1/2)`` at t = `elapsed`, or with a = 1; s = 1, beta = 2, sigma = 1, T = 500."""
+    law, horizon = PowerLaw(1.0, 2.0, signal_scale=amplitude), 500.0
+
+    def root(u):
+        return float(law.kernel(u) * (1.0 + law.signal(horizon - u))) ** 0.5
+
+    edges = (0, 1, 30, 470, 499, 500)
+    whole = sum(quad(root, low, high, epsrel=1e-11)[0] for low, high in zip(edges[:-1], edges[1:]))
+    scale = whole / float(law.root_sum(horizon)) if budget else 1.0
+    return scale / (1.0 + float(law.signal(elapsed))) ** 0.5
 
 
 # ---------------------------------------------------------------------------------------------------------------
