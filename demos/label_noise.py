@@ -133,21 +133,25 @@ def picture(flow, np, phases, run, style, times):
 def numbers(flow, message, mo, model, np, run, slow_flow):
     ratio = model.target_norm / (model.effective_step * model.noise**2)
     clock = slow_flow.clocks(model)
-    lines = [
-        f"- slow clock 1/(eta sigma)^2 = **{1 / model.drift:,.0f}** steps; the first phase ends at about "
-        f"{clock.norm:,.0f}, half of ||W||^2 is aligned at about {clock.alignment:,.0f}",
-        f"- Theta = ||theta*||/(eta sigma^2) = **{ratio:.3g}**; for alignment it must be above about d/2 = 5",
-    ]
+    phases_end = (f"the first phase ends at about {clock.norm:,.0f}, half of ||W||^2 is aligned at about "
+                  f"{clock.alignment:,.0f}" if model.target_norm > 0 else "without a target there is no alignment")
+    lines = [f"- slow clock 1/(eta sigma)^2 = **{1 / model.drift:,.0f}** steps; {phases_end}"]
+    if model.target_norm > 0:
+        lines.append(f"- Theta = ||theta*||/(eta sigma^2) = **{ratio:.3g}**; the slow flow is for Theta above d^(3/2)/2 = "
+                     f"{0.5 * model.dimension**1.5:.0f}, and well below it alignment is lost in the noise")
     if run is not None:
         lines.append(f"- now: mean norm **{run['norms'][-1].mean():.3f}**, mean |cos| **{run['cosines'][-1].mean():.3f}**, "
                      f"||theta - theta*|| = {run['error'][-1]:.2g}")
     worst = None
-    if flow is not None:
+    if flow is not None and ratio < 0.5 * model.dimension**1.5:
+        lines.append("- the slow flow is not valid here: what the noise makes the neurons fluctuate by is not small "
+                     "beside what it leaves of them")
+    elif flow is not None:
         worst = float(np.max(np.abs(run["norms"].mean(axis=1) / flow["norms"].mean(axis=1) - 1.0)[1:]))
         lines.append(f"- the slow flow is off by at most {100 * worst:.1f}% in the mean norm")
     notice = [mo.callout(mo.md(message), kind="warn")] if message else []
     mo.vstack([mo.md("\n".join(lines)), *notice])
-    return clock, ratio, worst
+    return clock, lines, ratio, worst
 
 
 @app.cell

@@ -131,7 +131,8 @@ def test_threshold_is_the_scale_that_unit_batches_settle_at():
     (lambda: noise_tracking.tracked(SPECTRUM, 100.0, 0.2, "greedy", 1.0), "rule is 'greedy'; it must be one of"),
     (lambda: noise_tracking.tracked(SPECTRUM, 100.0, 1.9, "noise", 1.0), "rate is 1.9; batches of 1 are .* below 0.6"),
     (lambda: gradient_noise.TwoBatches([], [], 0.1, 4, 5), "eigenvalues and error are empty"),
-    (lambda: gradient_noise.TwoBatches(np.ones(5000), np.ones(5000), 0.1, 1, 65536), "large must be at most 3354"),
+    (lambda: gradient_noise.TwoBatches(np.ones(5000), np.ones(5000), 0.1, 1, 65536),
+     "large is 65536; at 5000 eigenvalues it must be at most 3354"),
     (lambda: gradient_noise.TwoBatches([1.0], [1.0], 0.1, 4, 4), r"large is 4; it must be an integer in \[5"),
 ])
 def test_refusals(call, message):

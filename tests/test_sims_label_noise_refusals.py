@@ -157,7 +157,7 @@ def test_what_is_accepted_on_few_inputs_does_not_collapse(n):
 
 
 @pytest.mark.parametrize("make, message", [
-    (lambda: sgd.neurons(sgd.Descent(theory.TwoLayerLinear(2, 3, 1e-3, 0.1, 1.0), 5), 0, 1.5), "replica is 1.5; it must"),
+    (lambda: sgd.neurons(sgd.Descent(theory.TwoLayerLinear(2, 3, 1e-3, 0.1, 1.0), 5), 0, 1.5), "replica is 1.5; it"),
     (lambda: sgd.draws(sgd.Descent(theory.TwoLayerLinear(2, 3, 1e-3, 0.1, 1.0), 5), 0, -1), "replica is -1; it must"),
     (lambda: sgd.Descent(theory.TwoLayerLinear(2, 3, 1e-3, 0.1, 1.0), 5, True), "times are True"),
     (lambda: sweeps.find("label_noise.descent").prepare(dimension=2, width=3, step=1e-3, noise=0.1, target_norm=1.0,

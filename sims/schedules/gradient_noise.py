@@ -73,8 +73,8 @@ class TwoBatches:
                 raise ValueError(f"{name} is {shown(size)}; it must be an integer in [{low}, {high}]")
         draws = int(self.large) * (values.size + 1)
         if draws > MAX_DRAWS:
-            raise ValueError(f"large is {self.large}; with {values.size} eigenvalues a replica takes {draws} normals, and "
-                             f"it may take {MAX_DRAWS}: large must be at most {MAX_DRAWS // (values.size + 1)}")
+            raise ValueError(f"large is {self.large}; at {values.size} eigenvalues it must be at most "
+                             f"{MAX_DRAWS // (values.size + 1)}, for {MAX_DRAWS} normals per replica")
         for name, value in (("eigenvalues", values), ("error", error), ("noise", noise)):
             object.__setattr__(self, name, value)
 
