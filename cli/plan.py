@@ -93,10 +93,14 @@ _TASK = _options(
     _real("--capacity", metavar="BETA", help="Capacity exponent beta > 1."),
     _real("--noise", metavar="SIGMA", help="Standard deviation of the label noise, > 0."))
 _EITHER = _options(_TASK, click.option("--fit", "fitted", type=click.Path(dir_okay=False), metavar="FIT.json",
-                                       help="Output of theorycheck fit, instead of a task."))
+                                       help="Output of theorycheck fit, instead of a task."),
+                   click.option("--warmup", type=click.IntRange(min=0), metavar="STEPS",
+                                help="With --fit: linear warm-up from 0; by default that of the first training run."))
 _SIZES = _options(
-    click.option("--min", "smallest", type=int, default=1, show_default=True, help="Smallest batch size."),
-    click.option("--max", "largest", type=int, help="Largest batch size."),
+    click.option("--min", "smallest", type=int, help="Smallest batch size; by default 1, or the smallest of a "
+                                                           "fit's training runs."),
+    click.option("--max", "largest", type=int, help="Largest batch size; by default any, or the largest of a fit's "
+                                                    "training runs."),
     click.option("--allowed", type=_Sizes(), metavar="256,512,...", help="The batch sizes the hardware takes."),
     click.option("--switches", type=click.IntRange(min=0, max=63), metavar="K", help="Most switches between sizes."))
 _DATA = click.option("--data", type=int, required=True, metavar="D", help="Samples in all.")
@@ -133,10 +137,10 @@ def rates(source, capacity, noise, steps, batch, peak, out):
 @_RATE
 @_SIZES
 @_OUT
-def batches(source, capacity, noise, fitted, data, rate, smallest, largest, allowed, switches, out):
+def batches(source, capacity, noise, fitted, warmup, data, rate, smallest, largest, allowed, switches, out):
     """Best batch sizes of D samples at a fixed learning rate."""
-    _answer(out, lambda planner: planner.plan_batches(_task(planner, source, capacity, noise, fitted), data, rate,
-                                                      smallest, largest, allowed, switches))
+    _answer(out, lambda planner: planner.plan_batches(_task(planner, source, capacity, noise, fitted, warmup), data,
+                                                      rate, smallest, largest, allowed, switches))
 
 
 @command.command("pair")
@@ -146,13 +150,13 @@ def batches(source, capacity, noise, fitted, data, rate, smallest, largest, allo
 @_real("--peak", "rate", metavar="LR", help="Largest learning rate; default as for --rate of the other commands.")
 @_SIZES
 @_OUT
-def pair(source, capacity, noise, fitted, data, target, rate, smallest, largest, allowed, switches, out):
+def pair(source, capacity, noise, fitted, warmup, data, target, rate, smallest, largest, allowed, switches, out):
     """The learning rates and batch sizes that reach a loss in the fewest steps, with at most D samples."""
     limits = {"smallest": smallest, "largest": largest, "allowed": allowed, "switches": switches}
     from ..checks.schedules import pairs
 
-    _answer(out, lambda planner: pairs.plan_pair(_task(planner, source, capacity, noise, fitted), data, target, rate,
-                                                   **limits))
+    _answer(out, lambda planner: pairs.plan_pair(_task(planner, source, capacity, noise, fitted, warmup), data, target,
+                                                 rate, **limits))
 
 
 @command.command("switch")
@@ -162,11 +166,11 @@ def pair(source, capacity, noise, fitted, data, target, rate, smallest, largest,
 @click.option("--from", "first", type=int, required=True, metavar="B1", help="Batch size at the start.")
 @click.option("--to", "second", type=int, required=True, metavar="B2", help="Batch size at the end, larger.")
 @_OUT
-def switch(source, capacity, noise, fitted, data, rate, first, second, out):
+def switch(source, capacity, noise, fitted, warmup, data, rate, first, second, out):
     """When to switch from batch size B1 to B2, and what it costs to switch early or late."""
     from ..checks.schedules import pairs
 
-    _answer(out, lambda planner: pairs.plan_switch(_task(planner, source, capacity, noise, fitted), data, first,
+    _answer(out, lambda planner: pairs.plan_switch(_task(planner, source, capacity, noise, fitted, warmup), data, first,
                                                      second, rate))
 
 
@@ -201,12 +205,14 @@ def _given(planner, source, capacity, noise):
     return planner.Given(PowerLawRegression(source, capacity, noise=noise))
 
 
-def _task(planner, source, capacity, noise, fitted):
+def _task(planner, source, capacity, noise, fitted, warmup):
     if fitted is None:
+        if warmup is not None:
+            raise click.UsageError("--warmup goes with --fit; a task begins at its rate")
         return _given(planner, source, capacity, noise)
     if (source, capacity, noise) != (None, None, None):
         raise click.UsageError("--fit stands beside --source, --capacity or --noise; give a fit or a task")
-    return _fitted(planner, fitted, 0)
+    return _fitted(planner, fitted, warmup)
 
 
 def _fitted(planner, path, warmup):

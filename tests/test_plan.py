@@ -195,11 +195,12 @@ def test_batch_sizes_pairs_and_switches_of_a_fit(typed, tmp_path):
                       ("switch", "--from", 8, "--to", 64)):
         limits = () if arguments[0] == "switch" else ("--min", 4)
         code, _, complaints = typed(*arguments, *limits, "--fit", "batched/fit.json", "--data", 40_000,
-                                    "--out", tmp_path)
+                                    "--warmup", 100, "--out", tmp_path)
         assert code == 0, complaints
         rates, sizes = columns(tmp_path / "plan.csv")
         found = json.loads((tmp_path / "plan.json").read_text())
-        assert sizes.sum() <= 40_000 and (rates == rates[0]).all() and found["band"][0] < found["loss"]
+        assert sizes.sum() <= 40_000 and (rates[100:] == PEAK).all() and found["band"][0] < found["loss"]
+        assert rates[0] == 0 and rates[50] == pytest.approx(PEAK / 2)
         if arguments[0] == "batches":
             least = found["loss"]
             assert all(rival["difference"] > 0 for rival in found["rivals"])
@@ -296,6 +297,8 @@ BAD = {
            ("misfit", "misfit interval 1 .. 2 must hold 0"), ("rates", "covered rates start at -1"),
            ("warmup", "covered warmup_steps is -5"), ("left_out", "has no 'left_out'"))},
     "batches": (["batches", "--fit", "plain/fit.json", "--data", "9000"], "fit logs with a column batch_size"),
+    "few steps": (["batches", "--fit", "batched/fit.json", "--data", "5000"], "1000 of them warm-up; at least 1003"),
+    "warm-up of a task": (["batches", *TASK, "--data", "100", "--warmup", "5"], "--warmup goes with --fit"),
     "both": (["batches", "--fit", "plain/fit.json", "--source", "1", "--data", "9000"], "give a fit or a task"),
     "out": (["rates", *TASK, "--steps", "9", "--out", "plain_cosine.csv/x"],
             "--out plain_cosine.csv/x: cannot be written"),
@@ -351,6 +354,13 @@ def test_one_training_run_leaves_the_error_elsewhere_unknown(typed, folder, tmp_
     code, shown, _ = typed("fit", tmp_path / "one" / "fit.json", "--steps", 12_000)
     assert code == 0 and "its error on another schedule cannot be estimated" in " ".join(shown.split())
     assert "that of the law on another schedule is not known" in " ".join(shown.split())
+
+
+def test_batch_sizes_of_a_fit_stay_within_what_its_runs_covered(typed, tmp_path):
+    assert typed("batches", "--fit", "batched/fit.json", "--data", 40_000, "--warmup", 300, "--out", tmp_path)[0] == 0
+    rates, sizes = columns(tmp_path / "plan.csv")
+    assert sizes.min() >= 8 and sizes.max() <= 32   # of the training runs
+    assert rates[150] == pytest.approx(PEAK / 2) and (rates[300:] == PEAK).all()
 
 
 def test_an_interruption_writes_nothing(typed, tmp_path, monkeypatch):

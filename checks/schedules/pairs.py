@@ -24,7 +24,7 @@ RIVALS = 9
 """Constant batch sizes that a pair is compared with."""
 
 
-def plan_pair(task, data, target=None, rate=None, smallest=1, largest=None, allowed=None, switches=None):
+def plan_pair(task, data, target=None, rate=None, smallest=None, largest=None, allowed=None, switches=None):
     """The pair of learning rates and batch sizes that reaches a loss in the fewest steps with at most D samples.
 
     Parameters
@@ -46,7 +46,7 @@ def plan_pair(task, data, target=None, rate=None, smallest=1, largest=None, allo
     """
     if not isinstance(task, Given):
         return planner.plan_batches(task, data, rate, smallest, largest, allowed, switches, target)
-    data, smallest, largest, sizes = planner.size_limits(data, smallest, largest, allowed)
+    data, smallest, largest, sizes = planner.size_limits(data, *task.sizes(smallest, largest), allowed)
     largest = min(largest, data)
     spectrum = compress(task.problem, 1e6) if isinstance(task.problem, PowerLawRegression) else task.problem
     share = 0.5
@@ -156,10 +156,11 @@ def plan_switch(task, data, first, second, rate=None):
              *((share, (data - other * second) // first, (data - other * second) // first + other, known[other],
                 known[other] / known[late] - 1) for share, other in sorted(shares.items())))
     sizes, begin = batches(late), (data - late * second) // first
-    rivals = [(f"batch {size} throughout", np.full(each.size, rate), each) for size, each in (
-        (first, batches(0)), (second, batches(most))) if each.size]
+    rivals = [(f"batch {size} throughout", task.warmed(np.full(each.size, rate)), each) for size, each in (
+        (first, batches(0)), (second, batches(most))) if each.size >= task.least_steps]
     return planner.put_together(task, f"switch from batch {first} to {second}, {data} samples at learning rate "
-                                f"{rate:.6g}", "search over the switch, " + method, np.full(sizes.size, rate), sizes,
+                                f"{rate:.6g}", "search over the switch, " + method,
+                                task.warmed(np.full(sizes.size, rate)), sizes,
                                 rivals, facts={"switch at step": f"{begin} of {sizes.size}",
                                                "samples before the switch": f"{begin * first} of {data}"}, table=table)
 
@@ -169,7 +170,7 @@ def _switch_risk(task, rate, first, second, data):
     if not isinstance(task, Given):
         def predicted(late):
             sizes = np.repeat([float(first), float(second)], [(data - late * second) // first, late])
-            return task.loss(np.full(sizes.size, rate), sizes)
+            return task.loss(task.warmed(np.full(sizes.size, rate)), sizes)
         return predicted, "law"
     spectrum = task.problem
     if isinstance(spectrum, PowerLawRegression):

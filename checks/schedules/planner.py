@@ -146,6 +146,16 @@ class Given:
         """Nothing to add."""
         return ()
 
+    def sizes(self, smallest, largest):
+        """Limits of the batch size where none are stated: from 1 on."""
+        return 1 if smallest is None else smallest, largest
+
+    def warmed(self, rates):
+        """The rates themselves."""
+        return rates
+
+    least_steps = 2
+
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
@@ -154,6 +164,26 @@ class Fitted:
     forecast: object
     warmup: int = 0
     quantity = "loss"
+
+    @property
+    def least_steps(self) -> int:
+        """Fewest steps of a run."""
+        return self.warmup + 3
+
+    def sizes(self, smallest, largest):
+        """Limits of the batch size where none are stated: those of the training runs."""
+        covered = self.forecast.trusted.batch_sizes
+        if covered is None:
+            return 1 if smallest is None else smallest, largest
+        smallest = math.ceil(covered[0]) if smallest is None else smallest
+        return smallest, max(math.floor(covered[1]), smallest) if largest is None else largest
+
+    def warmed(self, rates):
+        """The rates after a linear warm-up from 0."""
+        if rates.size < self.least_steps:
+            raise ValueError(f"the plan has {rates.size} steps, {self.warmup} of them warm-up; at least "
+                             f"{self.least_steps} are needed (more data, smaller batches or a shorter warm-up)")
+        return rates * np.minimum(np.arange(rates.size) / max(self.warmup, 1), 1.0) if self.warmup else rates
 
     def rows(self, rates, batch_sizes) -> Rows:
         """The rows of a run after its warm-up."""
@@ -356,7 +386,7 @@ def _sizes_of(curve, steps, sizes, known):
     return curve.batch_sizes[np.maximum(place, 0)]
 
 
-def plan_batches(task, data, rate=None, smallest=1, largest=None, allowed=None, switches=None, target=None) -> Plan:
+def plan_batches(task, data, rate=None, smallest=None, largest=None, allowed=None, switches=None, target=None) -> Plan:
     """The best batch sizes of D samples at a fixed learning rate.
 
     Parameters
@@ -366,8 +396,8 @@ def plan_batches(task, data, rate=None, smallest=1, largest=None, allowed=None, 
         D.
     rate : float, optional
         By default as :func:`default_rate` for the smallest batch size.
-    smallest, largest : int
-        Limits of the batch size.
+    smallest, largest : int, optional
+        Limits of the batch size; by default from 1 on, or what the training runs of a fit covered.
     allowed : sequence of int, optional
         The sizes the hardware takes; those beyond the limits are left out.
     switches : int, optional
@@ -376,7 +406,7 @@ def plan_batches(task, data, rate=None, smallest=1, largest=None, allowed=None, 
         Final loss by the law: the batch sizes of fewest steps that reach it, at this rate, with at most D samples.
         (Only batch size over rate counts for a law's loss; the largest rate needs the fewest steps.)
     """
-    data, smallest, largest, sizes = size_limits(data, smallest, largest, allowed)
+    data, smallest, largest, sizes = size_limits(data, *task.sizes(smallest, largest), allowed)
     least = smallest if sizes is None else sizes[0]
     rate = default_rate(task, least) if rate is None else stable_rate(rate, task.stable_below(least), least)
     ladder = sizes or _ladder(smallest, largest, isinstance(task, Fitted))
@@ -397,7 +427,7 @@ def plan_batches(task, data, rate=None, smallest=1, largest=None, allowed=None, 
     facts = {"steps": str(batches.size), "samples used": f"{batches.sum():.0f} of {data}",
              "first and largest batch": f"{batches[0]:g}, {batches.max():g}", **facts}
     asked = "batch sizes" if target is None else f"batch sizes of fewest steps to {task.quantity} {target:g}"
-    title, rates = f"{asked} of {data} samples at learning rate {rate:.6g}", np.full(batches.size, rate)
+    title, rates = f"{asked} of {data} samples at learning rate {rate:.6g}", task.warmed(np.full(batches.size, rate))
     rivals = _constant_batches(task, data, rate, ladder)
     if target is None:
         return put_together(task, title, method, rates, batches, rivals, facts=facts)
@@ -438,14 +468,14 @@ def _constant_batches(task, data, rate, sizes):
     made = {}
     for size in sizes:
         count = int(data // size)
-        if count >= 2 and count <= LONGEST:
+        if task.least_steps <= count <= LONGEST:
             made[size] = np.full(count, float(size))
     chosen = sorted(made)[:: max(1, len(made) // 12)]
     if not chosen:
         return []
     law = task.noise_law(rate, max(each.size for each in made.values()))
     best = min(chosen, key=lambda size: law.loss(made[size]))
-    return [(f"batch {size} throughout{label}", np.full(made[size].size, rate), made[size])
+    return [(f"batch {size} throughout{label}", task.warmed(np.full(made[size].size, rate)), made[size])
             for size, label in {min(made): "", best: " (best constant)"}.items()][::-1]
 
 
