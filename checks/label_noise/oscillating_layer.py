@@ -184,17 +184,22 @@ def _settled(effort, time, frozen=False):
 
 def _near_settling(model, factor):
     """A multiple of the closed form's t0, in whole steps."""
-    return round(factor * oscillation.settling_time(model))
+    return round(factor * _settling(model))
+
+
+@cache
+def _settling(model):
+    return oscillation.settling_time(model)
 
 
 def _exact_times():
     steps = np.array([1e-3, 1e-4, 1e-5, 1e-6])
-    times = np.array([float(oscillation.settling_time(lemma(step))) for step in steps])
+    times = np.array([float(_settling(lemma(step))) for step in steps])
     return judges.inequality(times, steps**-2.0, at={"eta": steps})
 
 
 def _time_law(predicted):
     steps = np.geomspace(1e-7, 1e-3, 9)
-    times = np.array([float(oscillation.settling_time(lemma(step))) for step in steps])
+    times = np.array([float(_settling(lemma(step))) for step in steps])
     gap = np.abs(times / predicted(steps) - 1.0)
     return judges.inequality(gap, steps**0.75, at={"eta": steps}, over="|t0/law - 1|")
