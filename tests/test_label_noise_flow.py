@@ -152,15 +152,44 @@ def test_isotropic_flow_on_the_tight_manifold_solves_its_implicit_form():
         assert along == pytest.approx(norm * math.sqrt(d + math.exp(gap)), rel=1e-9)
 
 
-def test_bias_is_what_the_slow_flow_needs():
-    """The mean boost -h Sigma dbar is the mu of the slow flow."""
+@pytest.mark.parametrize("kind", ["gaussian", "data"])
+def test_bias_is_what_the_slow_flow_needs(kind):
+    """The mean boost -h Sigma dbar is the mu of the slow flow, at its own excitation."""
     inputs = np.random.default_rng(3).normal(size=(40, 5))
     covariance = inputs.T @ inputs / 40
     state, _ = gradient_flow.limit(slow_flow.expected_start(MODEL), MODEL.target, covariance)
-    h = MODEL.effective_step
-    shift = fluctuations.bias(label_noise.kernel(state), MODEL.target, h, MODEL.noise, covariance)
-    boost = slow_flow.drift(state, MODEL.drift * covariance)[:-1, -1]
+    h, data = MODEL.effective_step, inputs if kind == "data" else None
+    kernel = label_noise.kernel(state)
+    shift = fluctuations.bias(kernel, MODEL.target, h, MODEL.noise, None if kind == "data" else covariance, data)
+    boost = slow_flow.drift(state, slow_flow.excitations(MODEL, covariance, data, kind)(kernel))[:-1, -1]
     assert -h * covariance @ shift == pytest.approx(boost, rel=1e-8, abs=1e-15)
+    bare = slow_flow.drift(state, MODEL.drift * covariance)[:-1, -1]
+    assert np.linalg.norm(boost - bare) > 0.05 * np.linalg.norm(bare)
+
+
+def test_excitation_of_sharpness_aware_minimisation_on_a_training_set_by_brute_force():
+    """``C = 2 h rho^2 (Sigma + h E[x'Mx x x'])``, input by input, and the drift of its slow flow."""
+    inputs = np.random.default_rng(6).normal(size=(12, 5))
+    covariance = inputs.T @ inputs / 12
+    state, _ = gradient_flow.limit(slow_flow.expected_start(MODEL), MODEL.target, covariance)
+    m, h = label_noise.kernel(state), MODEL.effective_step
+    expected = 2 * h * 0.03**2 * sum((1 + h * x @ m @ x) * np.outer(x, x) for x in inputs) / 12
+    excite = slow_flow.excitations(MODEL, covariance, inputs, "data", 0.03)
+    assert excite(m) == pytest.approx(expected, rel=1e-10)
+    path = slow_flow.path(MODEL, [0.0, 10.0], state, inputs, "data", radius=0.03, relax=False)
+    change = path.alpha[1] - path.alpha[0]
+    a = slow_flow.drift(state, expected)
+    assert change / 10.0 == pytest.approx(2.0 * (a @ state)[-1, -1], rel=1e-3)
+
+
+def test_second_layer_variance_by_drawn_fluctuations():
+    first, second = network(6, 3, 2)
+    kernel = first.T @ first + second @ second * np.eye(3)
+    covariance = fluctuations.fluctuations(kernel, 1e-2, 0.7).covariance
+    errors = np.random.default_rng(1).multivariate_normal(np.zeros(3), covariance, size=200_000)
+    boosts = first @ np.linalg.solve(kernel, errors.T)
+    expected = fluctuations.second_layer_variance(first, kernel, covariance)
+    assert boosts.var(axis=1) == pytest.approx(expected, rel=0.02)
 
 
 def test_clocks():
@@ -181,6 +210,10 @@ def test_clocks():
     (lambda: slow_flow.path(MODEL, [1.0], inputs=np.ones((3, 2))), "must be (n, 5)"),
     (lambda: slow_flow.path(MODEL, [1.0], radius=-1.0), "radius is -1.0"),
     (lambda: slow_flow.path(label_noise.TwoLayerLinear(5, 200, 0.1, 1.0, 1.0), [1.0]), "mean-square stability"),
+    (lambda: fluctuations.bias(np.eye(2), np.ones(2), 0.1, 1.0, np.diag([1.0, 0.0])),
+     "covariance has the eigenvalue 0"),
+    (lambda: fluctuations.fluctuations(np.eye(2), 0.1, 1.0, np.diag([1.0, -1.0])), "negative eigenvalue"),
+    (lambda: fluctuations.fluctuations([[1.0, 0.9], [0.0, 1.0]], 0.1, 1.0), "not symmetric"),
     (lambda: slow_flow.path("model", [1.0]), "must be a TwoLayerLinear"),
     (lambda: slow_flow.isotropic([1.0], 3, 2.0, 1.0, 1.0, 1.0), "must be >= target_norm^2 = 4"),
     (lambda: slow_flow.isotropic([1.0], 0, 2.0, 1.0, 1.0, 1.0), "dimension is 0"),

@@ -41,6 +41,21 @@ def test_descent_path_is_gradient_descent_on_every_weight():
     assert np.array_equal(maps[0], np.eye(5))
 
 
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda k: label_noise.descent_path(k, np.eye(2), np.ones(2), 0.1, [-5, 10]), "record contains -5"),
+    (lambda k: label_noise.descent_path(k, np.eye(2), np.ones(2), 0.1, [1.7]), "record contains 1.7"),
+    (lambda k: label_noise.descent_path(k, np.eye(2), np.ones(2), math.nan, [1]), "step is nan"),
+    (lambda k: label_noise.descent_path(k, np.eye(2), np.ones(2), -1.0, [1]), "step is -1"),
+    (lambda k: label_noise.label_noise_path(k, np.ones((3, 2)), np.ones(3), 0.1, [99]), "integers in 0..3"),
+    (lambda k: label_noise.label_noise_path(k, np.ones((3, 2)), np.ones(3), "a"), "step is 'a'"),
+    (lambda k: label_noise.neurons(k, np.ones((4, 5)), np.ones(4)), "must have shapes (d + 1, d + 1)"),
+])
+def test_paths_refuse_bad_input(call, message):
+    with pytest.raises(ValueError) as refusal:
+        call(np.eye(3))
+    assert message in str(refusal.value) and "\n" not in str(refusal.value)
+
+
 @settings(max_examples=25, deadline=None)
 @given(power=st.integers(-6, 6), seed=st.integers(0, 1000), noise=st.floats(0, 5), target=st.floats(0, 5))
 def test_scale_symmetry_is_exact(power, seed, noise, target):
@@ -126,8 +141,8 @@ def test_second_layer_variance_and_bias():
     assert fluctuations.second_layer_variance(first, m, s) == pytest.approx(expected, rel=1e-4)
     state = fluctuations.last_state(label_noise.TwoLayerLinear(9, 5, 1e-2, 0.5, 4.0))
     target = np.eye(9)[0] * 4.0
-    shift = fluctuations.bias(label_noise.flattest_kernel(target), target, 1e-2, 0.5)
-    assert state.output == pytest.approx(4.0 + shift[0], rel=1e-12)
+    shift = fluctuations.bias(label_noise.flattest_kernel(target), target, 1e-12, 0.5e5)
+    assert state.output == pytest.approx(4.0 + shift[0], rel=1e-10)
     assert state.error == pytest.approx(0.5 * 2.5e-3 * np.trace(label_noise.flattest_kernel(target)), rel=1e-12)
     assert (state.least_ratio, state.first_norm, state.alpha) == pytest.approx((13.5, 12.0, 4 / 3))
 

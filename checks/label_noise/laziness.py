@@ -57,22 +57,26 @@ def _widths(effort):
                  "I_(a^2/|w|^2)(1/2, (d-1)/2) over neurons")
 def growth_at_start(effort):
     """Monte Carlo of networks, and by quadrature that of the beta function, ``m a^2/||w||^2`` of the law F(1, d)."""
-    return _growth(effort, lambda width: math.sqrt(DIMENSION / width))
+    return _growth(effort, _angle)
 
 
 @growth_at_start.control("arctan(d/m)")
 def _(effort):
-    return _growth(effort, lambda width: DIMENSION / width)
+    return _growth(effort, lambda width: 2.0 / math.pi * math.atan(DIMENSION / width))
 
 
-@growth_at_start.control("Lemma 3's bound rho m^(-1/8) taken for the probability")
+@growth_at_start.control("printed: the bound rho m^(-1/8) of Lemma 3, taken for the probability")
 def _(effort):
-    return _growth(effort, lambda width: math.tan(min(0.5 * math.pi * escape.growth_bound(_model(width)), 1.5)))
+    return _growth(effort, lambda width: escape.growth_bound(_model(width)))
 
 
-def _growth(effort, tangent):
+def _angle(width):
+    return 2.0 / math.pi * math.atan(math.sqrt(DIMENSION / width))
+
+
+def _growth(effort, probability):
     widths = _widths(effort)
-    expected = np.array([2.0 / math.pi * math.atan(tangent(width)) for width in widths])
+    expected = np.array([probability(width) for width in widths])
     return judges.every(networks=judges.monte_carlo(_sample(widths, 0), expected, at={"m": np.array(widths)}),
                         beta=judges.equal([_beta_mean(width) for width in widths], expected, rtol=1e-7))
 
@@ -124,7 +128,7 @@ def growth_exponent(effort):
     return _exponent(-0.5)
 
 
-@growth_exponent.control("m^(-1/8)")
+@growth_exponent.control("printed: m^(-1/8), the exponent of Lemma 3's bound")
 def _(effort):
     return _exponent(-0.125)
 

@@ -11,7 +11,9 @@ Ma and Lee, NeurIPS 2021; Li, Wang and Arora, ICLR 2022), with H the Hessian at 
 ``C = v Sigma``, derivatives per step; that is ``Z_i' = A Z_i`` for every neuron with ``A = -diag(C, tr C)/2 - B_mu``,
 and ``K' = A K + K A'``.  Averaging the exact change of the imbalance, ``h^2 g^2 (||x||^2 a a' - W x x' W')``, over
 the fast fluctuations gives the same with the *excitation* ``C = h^2 E[g^2 x x']`` at the current kernel: the
-corrected flow, whose first neglected term is of relative order h ||M||.  With ``C`` of :mod:`.fluctuations`,
+corrected flow.  While the kernel stands still C is exact, whatever ``h ||M||``; what is neglected is that the kernel
+moves while an error relaxes, and that the error moves it: of relative order ``u = h sigma^2`` over the eigenvalues of
+M (times tr Sigma), not a power of ``h ||M||``.  With ``C`` of :mod:`.fluctuations`,
 
     corrected = "none"      C = v Sigma
     corrected = "gaussian"  the fourth moments of Gaussian inputs of covariance Sigma
