@@ -37,7 +37,8 @@ def test_the_tour_fits_predicts_and_plans(tmp_path, monkeypatch):
 def test_the_curves_share_their_text_until_their_schedules_part():
     """All but one, whose warm-up began a step later: the spread of two runs of one schedule."""
     curves = {path.stem: loss_curves.read_csv(path) for path in (EXAMPLES / "loss_curves").glob("*.csv")}
-    assert {"8_1_1", "constant", "cosine", "wsd", "batch_switch", "planned", "planned_same_warmup"} <= set(curves)
+    assert {"8_1_1", "constant", "cosine", "wsd", "batch_switch", "planned", "planned_same_warmup",
+            "planned_from_three"} == set(curves)
     constant, apart = curves["constant"], curves.pop("planned")
     for curve in curves.values():
         same = np.cumprod((curve.rates == constant.rates) & (curve.batch_sizes == constant.batch_sizes)) > 0
