@@ -143,8 +143,8 @@ def _run(effort, model, times, frozen=False, replicas=1000):
 
 def _norms(runs, model):
     """``(1/m) sum ||w_i||^2`` of an estimate, as the judge takes it."""
-    return judges.Sample(runs.mean[:, FIRST_NORM] / model.width, runs.stderr[:, FIRST_NORM] / model.width, runs.replicas,
-                         runs.skewness[:, FIRST_NORM])
+    mean, error, skewness = (part[:, FIRST_NORM] for part in (runs.mean, runs.stderr, runs.skewness))
+    return judges.Sample(mean / model.width, error / model.width, runs.replicas, skewness)
 
 
 def _moments(effort, predicted):
