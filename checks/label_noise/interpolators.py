@@ -1,7 +1,8 @@
 """Claims about the manifold of interpolators: its sharpness, the flattest of it, and the slow flow along it.
 
-Nothing here is random but the networks, drawn once.  The measured side builds the Jacobian and the Hessian of a network
-of WIDTH neurons as matrices; the expected side is the closed form.
+Nothing here is random but the networks and training sets, drawn once.  Of sharpness and drift the measured side builds
+the Jacobian and the Hessian of a network of WIDTH neurons as matrices; of the flattest interpolator, besides, where the
+integrated slow flow ends.  The last two claims hold that integrator and its closed forms against each other.
 """
 
 import math
@@ -104,10 +105,10 @@ def _drift(effort, projected=True, rate=RATE):
 
 @claim("flattest_interpolator", topic="label_noise", paper=LABEL_NOISE, where="Sec. 4", stance="derived",
        statement="tr H >= 2 (tr Sigma theta*'Sigma theta*)^(1/2), attained at W = a theta*'/alpha, where the slow "
-                 "flow ends; "
-                 "for n < d it is the same for every interpolator")
+                 "flow ends; for n < d the minimum is 2 (tr Sigma ||y||^2/n)^(1/2), whatever the interpolator")
 def flattest_interpolator(effort):
-    """Random interpolators, the attaining one, the slow flow after 40/v, theta* moved in the null space of Sigma."""
+    """Random interpolators, Hessian of the attaining network, the slow flow after 40/v; and with two inputs for d = 4
+    from two starts, which end at two interpolators of the same labels."""
     return _flattest(effort)
 
 
@@ -126,8 +127,13 @@ def _(effort):
     return _flattest(effort, stretch=1.1)
 
 
-def _flattest(effort, factor=1.0, weighted=True, stretch=1.0):
-    traces, least, ends, attained, shared = [], [], [], [], []
+@flattest_interpolator.control("for n < d the minimum of n >= d, by the whole of theta*")
+def _(effort):
+    return _flattest(effort, projected=False)
+
+
+def _flattest(effort, factor=1.0, weighted=True, stretch=1.0, projected=True):
+    traces, least, ends, attained, shared, goals = [], [], [], [], [], []
     for replica in range(effort.choose(4, 40)):
         first, second, target, covariance = _interpolator(replica)
         weight = covariance if weighted else np.eye(DIMENSION) * np.trace(covariance) / DIMENSION
@@ -139,16 +145,24 @@ def _flattest(effort, factor=1.0, weighted=True, stretch=1.0):
         inputs = np.linalg.cholesky(DIMENSION * rotated).T
         path = slow_flow.path(model, [0.0, 40.0 / RATE], turned, inputs, corrected="none")
         ends.append(label_noise.trace_hessian(path.states[-1], rotated))
-        alpha = stretch * math.sqrt(target @ covariance @ target / np.trace(covariance))
-        attained.append(np.trace(covariance) * alpha + target @ covariance @ target / alpha)
-        seen = covariance.copy()
-        values, vectors = np.linalg.eigh(seen)
-        seen -= values[0] * np.outer(vectors[:, 0], vectors[:, 0])
-        shared.append(identities.least_trace_hessian(target + 5.0 * vectors[:, 0], seen)
-                      / identities.least_trace_hessian(target, seen))
+        attained.append(_trace_of_network(second, target, covariance, stretch))
+        few = inputs[:2]
+        labels = few @ model.target if projected else np.full(2, model.target_norm)
+        for begin in (turned, slow_flow.expected_start(model)):
+            end = slow_flow.path(model, [0.0, 40.0 / RATE], begin, few, corrected="none").states[-1]
+            shared.append(label_noise.trace_hessian(end, few.T @ few / 2.0))
+            goals.append(factor * 2.0 * math.sqrt(np.sum(few**2) / 2.0 * np.mean(labels**2)))
     least = np.array(least)
     return judges.every(bound=judges.inequality(least, traces), attained=judges.equal(attained, least, rtol=ROUNDING),
-                        end=judges.equal(ends, least, rtol=1e-7), shared=judges.equal(shared, 1.0, rtol=1e-9))
+                        end=judges.equal(ends, least, rtol=1e-7), shared=judges.equal(shared, goals, rtol=1e-7))
+
+
+def _trace_of_network(second, target, covariance, stretch):
+    """``tr H``, of the Jacobian, of ``W = a theta*'/alpha`` with a along ``second``, at stretch times the best norm."""
+    alpha = stretch * math.sqrt(target @ covariance @ target / np.trace(covariance))
+    layer = second * math.sqrt(alpha / (second @ second))
+    jacobian = identities.jacobian(np.outer(layer, target) / alpha, layer)
+    return np.trace(jacobian.T @ covariance @ jacobian)
 
 
 def _turned(matrix, target):
