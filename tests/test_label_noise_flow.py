@@ -216,6 +216,8 @@ def test_clocks():
      "mean-square stability at this kernel needs it in"),
     (lambda: slow_flow.path(label_noise.TwoLayerLinear(5, 50, 1e-3, 0.0, 1.0), [1.0], radius=5.0),
      "SAM contracts to the origin on the way unless it is at most"),
+    (lambda: gradient_flow.growth([1.0], -1.0, 2.0, 1.0), "P is -1.0"),
+    (lambda: slow_flow.drift(np.eye(3), np.eye(5)), "must have shapes (d + 1, d + 1) and (d, d)"),
     (lambda: slow_flow.clocks("x"), "must be a TwoLayerLinear"),
     (lambda: fluctuations.bias(np.eye(2), np.ones(2), 0.1, 1.0, np.diag([1.0, 0.0])),
      "covariance has the eigenvalue 0"),

@@ -230,6 +230,7 @@ def test_flattest_kernel_and_least_trace():
     covariance, target = linalg.toeplitz([1.0, 0.4, 0.1]), np.array([1.0, -0.5, 0.3])
     m = label_noise.flattest_kernel(target, covariance)
     assert np.sum(m * covariance) == pytest.approx(identities.least_trace_hessian(target, covariance), rel=1e-13)
+    assert not label_noise.flattest_kernel(target, np.zeros((3, 3))).any()
 
 
 @pytest.mark.parametrize(("call", "message"), [
@@ -240,6 +241,11 @@ def test_flattest_kernel_and_least_trace():
     (lambda: fluctuations.fluctuations(np.eye(2), 0.1, math.nan), "noise is nan"),
     (lambda: fluctuations.fluctuations(np.eye(2), 0.1, 1.0, inputs=np.ones((4, 3))), "must be (n, 2)"),
     (lambda: fluctuations.fluctuations(-np.eye(2), 0.1, 1.0), "eigenvalue -1; all must be >= 0"),
+    (lambda: escape.growth_bound("x"), "must be a TwoLayerLinear"),
+    (lambda: escape.escape_time("x"), "must be a TwoLayerLinear"),
+    (lambda: escape.theorem_2_time("x"), "must be a TwoLayerLinear"),
+    (lambda: diagnostics.cosines(np.ones((3, 2)), np.ones(5)), "must have shapes (..., m, d) and (d,)"),
+    (lambda: identities.norm_change(np.ones((3, 2)), np.ones(3), np.ones(5), 1.0), "input has shape (5,)"),
     (lambda: fluctuations.last_state(3), "must be a TwoLayerLinear"),
     (lambda: oscillation.mean_square_norm(MODEL, [1.5]), "whole number"),
     (lambda: oscillation.mean_square_norm(MODEL, [1], active=1001), "active is 1001"),

@@ -193,7 +193,12 @@ def growth(times, plus, minus, target):
     With ``D = sqrt(4 theta*^2 + P Q)`` and ``T = tanh(D t/2)/D`` the solution is
     ``z = (1 + T (2 theta* + Q)) / (1 + T (P - 2 theta*))``, free of cancellation at D = 0.
     """
-    times = np.asarray(times, dtype=np.float64)
+    times = numbers(times, "times")
+    for name, value in (("P", plus), ("Q", minus)):
+        if not 0 <= number(value, name) < math.inf:
+            raise ValueError(f"{name} is {value}; it must be in [0, inf)")
+    if not math.isfinite(number(target, "target")):
+        raise ValueError(f"target is {target}; it must be finite")
     spread = math.hypot(2.0 * target, math.sqrt(plus * minus))
     spread = spread if spread > 1e-100 else 0.0   # over any time in floating point the same, without underflow
     reach = np.tanh(0.5 * spread * times) / spread if spread > 0 else 0.5 * times

@@ -78,9 +78,13 @@ def drift(state, excitation, covariance=None):
     ndarray, shape (d + 1, d + 1)
         ``-diag(C, tr C)/2 - B_mu``.
     """
-    excitation = np.asarray(excitation, dtype=np.float64)
+    excitation, state = numbers(excitation, "entries of the excitation"), numbers(state, "entries of the state")
+    if excitation.ndim != 2 or state.shape != tuple(size + 1 for size in excitation.shape) or \
+            excitation.shape[0] != excitation.shape[1]:
+        raise ValueError(f"state {state.shape} and excitation {excitation.shape} must have shapes (d + 1, d + 1) and "
+                         "(d, d)")
     seen = None if covariance is None else _range(np.asarray(covariance, dtype=np.float64))
-    return _generator(np.asarray(state, dtype=np.float64), excitation, seen)
+    return _generator(state, excitation, seen)
 
 
 def _generator(state, excitation, seen):
