@@ -12,8 +12,8 @@ from theorycheck.theory import learning_rates
 from theorycheck.theory.fsl import PowerLawRegression, compress, exact_risk
 from theorycheck.theory.schedules.catch_up import catch_up_power, catch_up_time, equal_data_gap, gap, limit_time
 from theorycheck.theory.schedules.power_law import PowerLaw
-from theorycheck.theory.schedules.stages import Stage, two_stage_risk
-from theorycheck.theory.schedules.two_stage import staged, two_stage
+from theorycheck.theory.schedules.stages import Stage, best_switch, switched_risk, two_stage_risk
+from theorycheck.theory.schedules.two_stage import interior, limit_length, staged, two_stage
 from theorycheck.theory.schedules.variational import optimum
 
 TASKS = {"source": st.floats(0.1, 2.5), "capacity": st.floats(1.1, 5.0), "noise": st.floats(0.2, 3.0)}
@@ -104,7 +104,40 @@ def test_risk_by_stages_is_that_of_stepping(features):
     assert late.risk_difference(apart, 40) == pytest.approx(direct, rel=1e-8)
 
 
+def test_the_boundary_is_found_to_rounding():
+    law = PowerLaw(2.0 / 3.0, 3.0)   # one unit in the last place off 1 - 1/3
+    assert law.source != law.forgetting
+    with pytest.raises(ValueError, match="source is 0.666667"):
+        limit_time(law, 1.0, 16.0, 1e12, 0.01)
+    assert catch_up_power(2.0 / 3.0, 3.0) == pytest.approx(1.0)
+    for source in (5.0 / 3.0, 1.0 + 2.0 / 3.0, np.nextafter(5.0 / 3.0, 2.0)):   # s = 1 + q: gap and signal in step
+        assert catch_up_power(source, 3.0) == math.inf
+        assert math.isfinite(catch_up_time(PowerLaw(source, 3.0), 1.0, 16.0, 10.0, 1000.0))
+        assert catch_up_time(PowerLaw(source, 3.0), 1.0, 16.0, 1e6, 0.01) == math.inf
+    assert limit_time(PowerLaw(0.3, 2.0), 1.0, 16.0, 10.0, 1e-300, "floor") == math.inf
+
+
+def test_the_best_switch_of_sgd():
+    spectrum = compress(PowerLawRegression(0.3, 3.0, noise=0.5), 1e4)
+    early, late = Stage(spectrum, 0.2, 1.0), Stage(spectrum, 0.2, 16.0)
+    share = best_switch(early, late, 2e4)
+    second = 2e4 / 16.0 * np.append(share, np.geomspace(1e-6, 1.0, 200))
+    risks = switched_risk(early, late, np.maximum(2e4 - 16.0 * second, 0.0), second)
+    assert 0.0 < share < 0.5 and risks[0] <= risks[1:].min() * (1 + 1e-9)
+    np.testing.assert_allclose(risks, two_stage_risk(spectrum, 0.2, (1, 16), np.maximum(2e4 - 16.0 * second, 0.0),
+                                                     second), rtol=1e-12)
+
+
 @pytest.mark.parametrize("call, message", [
+    (lambda: staged(PowerLaw(1.0, 2.0), -1.0, 1.0, 4.0, 1.0), "data is -1.0"),
+    (lambda: staged(PowerLaw(1.0, 2.0), 100.0, 1.0, 4.0, -5.0), r"remaining is -5.0; it must be in \[0"),
+    (lambda: staged(PowerLaw(1.0, 2.0), 100.0, 1.0, 4.0, 26.0), r"remaining is 26; it must be in \[0, 25\]"),
+    (lambda: limit_length(PowerLaw(0.3, 2.0), -1.0, 1.0, 4.0), "data is -1.0"),
+    (lambda: interior(PowerLaw(0.5, 2.0), 0, 2), "first is 0.0"),
+    (lambda: gap(PowerLaw(1.0, 2.0), 1.0, 2.0, 10.0, -5.0), "delays are .*-5.*; they must be finite and >= 0"),
+    (lambda: equal_data_gap(PowerLaw(1.0, 2.0), 1.0, 2.0, 10.0, math.nan), "delays are .*nan"),
+    (lambda: two_stage_risk(compress(PowerLawRegression(1.0, 2.0), 10.0), 0.1, (1.0,), 1, 1), "they must be two"),
+    (lambda: two_stage_risk(compress(PowerLawRegression(1.0, 2.0), 10.0), 0.1, (1, 2), -5, 1), "first_steps are .*-5"),
     (lambda: two_stage(1.0, 2.0, 100.0, 4.0, 4.0), r"first is 4; it must be in \(0, 4\)"),
     (lambda: two_stage(1.0, 2.0, -1.0, 1.0, 4.0), "data is -1.0"),
     (lambda: two_stage(1.0, 2.0, 100.0, 1.0, 4.0).moved(1.5), r"share is 1.5; it must be in \[0, 1\]"),

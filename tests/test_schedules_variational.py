@@ -208,5 +208,11 @@ def test_bad_conversions_are_refused():
         best.learning_rates(10, 7)
     with pytest.raises(ValueError, match="rate is 0"):
         best.batch_sizes(0)
+    with pytest.raises(ValueError, match=r"sizes have shape \(3,\); they must have that of the rates, \(2,\)"):
+        best.law.loss([0.1, 0.2], [1.0, 2.0, 3.0])
+    for call in (lambda: exponents.energy_rate(0.5, -1), lambda: exponents.energy_rate(2.0, 1.0),
+                 lambda: exponents.joint_rate(0.5, 1.0), lambda: exponents.joint_rate(1.0, -0.5)):
+        with pytest.raises(ValueError, match="it must be in"):
+            call()
     with pytest.raises(ValueError, match="batch sizes have shape"):
         best.law.loss([1.0, 2.0], [0.0, 1.0])

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from ...checks.schedules.two_stage import RATE, SIZES, VARIANCE, sgd_switch
+from ...checks.schedules.two_stage import RATE, SIZES, VARIANCE, sgd_stages
 from ...theory.fsl.compression import compress
 from ...theory.fsl.problem import PowerLawRegression
 from ...theory.schedules.power_law import sharp
-from ...theory.schedules.stages import Stage
+from ...theory.schedules.stages import Stage, best_switch, switched_risk
 from ...theory.schedules.two_stage import two_stage
 from ...theory.schedules.variational import optimum
 from .. import style
@@ -40,15 +40,18 @@ def batch_schedule(effort):
         left.plot(used, steps, color=style.COLORS[index], linewidth=0.9, drawstyle="steps-post")
         _append(table, "schedule", label, "optimum", used, ratio)
         _append(table, "schedule", label, "best switch", used, steps)
-        risks, share = sgd_switch(s, beta, 2.0**20, shares)
-        least = sgd_switch(s, beta, 2.0**20, [share])[0][0]
+        early, late = sgd_stages(s, beta, 2.0**20)
+        share = best_switch(early, late, 2.0**20)
+        second = np.append(shares, share) * 2.0**20 / late.size
+        *risks, least = switched_risk(early, late, (2.0**20 - late.size * second) / early.size, second)
+        risks = np.array(risks)
         middle.plot(shares, risks / least, **style.theory(index), label=label)
         middle.plot([share], [1.0], color=style.COLORS[index], marker="*", markersize=12, linestyle="none")
         _append(table, "cost", label, "risk over least", shares, risks / least)
         form = sharp(s, beta, VARIANCE**0.5)
         law = [two_stage(s, beta, d, SIZES[0] / RATE, SIZES[1] / RATE, form.noise, form.signal_scale,
                          form.kernel_scale).share for d in budgets]
-        exact = [sgd_switch(s, beta, d, [0.5])[1] for d in budgets]
+        exact = [best_switch(*sgd_stages(s, beta, d), d) for d in budgets]
         right.plot(budgets, law, **style.theory(index), label=f"{label}: law")
         right.plot(budgets, exact, **style.measurement(index), label="exact SGD")
         _append(table, "share", label, "law", budgets, law)

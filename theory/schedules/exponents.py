@@ -147,12 +147,14 @@ def to_joint(source, capacity):
 
 def energy_rate(a, b):
     """Loss of the best schedule as Bordelon & Mori write it: ``-(a-1)/a`` for ``a > b``, ``-(a-1)/b`` for ``a < b``."""
+    a, b = above(a, "a", 1.0), above(b, "b", 1.0)
     return -(a - 1.0) / (a if a >= b else b)
 
 
 def joint_rate(alpha, smoothness):
     """Loss as Wang, Liu & Chen write it: ``-p/(1+p)`` for ``beta' > 0``, else ``-p/(2 alpha)``."""
-    p = 2.0 * alpha + 2.0 * smoothness - 1.0
+    alpha = above(alpha, "alpha", 0.5)
+    p = 2.0 * alpha + 2.0 * above(smoothness, "smoothness", 0.5 - alpha) - 1.0
     return -p / (1.0 + p if smoothness >= 0 else 2.0 * alpha)
 
 
