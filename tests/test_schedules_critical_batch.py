@@ -88,20 +88,39 @@ SPECTRUM = fsl.compress(fsl.PowerLawRegression(1.0, 2.0), 300.0, tolerance=1e-6)
 
 @pytest.mark.parametrize("rule", list(noise_tracking.RULES))
 def test_tracked_batches_follow_their_rule(rule):
-    """The run replayed in NumPy: sizes from the statistics, all data used, none below 1."""
+    """Replayed in NumPy: sizes from the statistics while they fit into the data, what is left spread in proportion."""
     run = noise_tracking.tracked(SPECTRUM, 300.0, 0.2, rule, 2.0)
-    values, moments, left = SPECTRUM.eigenvalues, SPECTRUM.target_squared.copy(), 300.0
-    for size in run.batches:
-        seen = theory.regression_statistics(SPECTRUM, moments)
-        which, power = noise_tracking.RULES[rule]
-        wanted = max(1.0, 2.0 * (seen.noise_scale if which else seen.simple_scale) ** power)
-        assert size == pytest.approx(wanted if left - wanted >= 1.0 else left, rel=1e-10)
+    values = SPECTRUM.eigenvalues
+    which, power = noise_tracking.RULES[rule]
+
+    def after(moments, size):
         total = SPECTRUM.sum(values * moments) + SPECTRUM.label_variance
-        moments = (moments * (1 - 0.4 * values + (1 + 1 / size) * 0.04 * values**2) + 0.04 / size * values * total)
-        left -= size
-    assert left == pytest.approx(0.0, abs=1e-9)
+        return moments * (1 - 0.4 * values + (1 + 1 / size) * 0.04 * values**2) + 0.04 / size * values * total
+
+    moments, ruled, left = SPECTRUM.target_squared.copy(), [], 300.0
+    while True:
+        seen = theory.regression_statistics(SPECTRUM, moments)
+        size = max(1.0, 2.0 * (seen.noise_scale if which else seen.simple_scale) ** power)
+        if size > left:
+            break
+        ruled.append(size)
+        moments, left = after(moments, size), left - size
+    assert run.batches == pytest.approx(np.array(ruled) * 300.0 / sum(ruled), rel=1e-10)
+    assert run.batches.sum() == pytest.approx(300.0, rel=1e-12)
+    moments = SPECTRUM.target_squared.copy()
+    for size in run.batches:
+        moments = after(moments, size)
     left_over = SPECTRUM.approximation_error + 0.5 * SPECTRUM.sum(values * moments)
     assert run.loss == pytest.approx(left_over, rel=1e-10)
+
+
+@pytest.mark.parametrize("rule", ["simple", "noise"])
+def test_the_constant_of_a_full_noise_scale_is_found_where_its_valley_is_narrow(rule):
+    best = noise_tracking.tuned(SPECTRUM, 3000.0, 0.2, rule)
+    edge = noise_tracking.edge(SPECTRUM, 3000.0, 0.2, rule)
+    dense = [noise_tracking.tracked(SPECTRUM, 3000.0, 0.2, rule, edge * (1.0 + x)).loss
+             for x in np.geomspace(1e-6, 100.0, 400)]
+    assert best.loss <= min(dense) * (1 + 1e-2)
 
 
 def test_tuned_is_no_worse_than_what_was_tried():

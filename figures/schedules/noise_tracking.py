@@ -10,47 +10,85 @@ from ..figure import Drawing, figure
 
 LABELS = {"constant": "constant", "simple": "c B_simple", "sqrt_simple": "c B_simple^(1/2)", "noise": "c B_noise",
           "sqrt_noise": "c B_noise^(1/2)"}
+KINDS = ("easy", "hard")
 SHOWN = 240
 """Points of a path in the table."""
 
 
 @figure("noise_tracking", topic="schedules", title="Tracking the noise scale against knowing the horizon",
-        caption="Exact SGD at a rate of 0.2 with 4096 samples (full: 65536): batches that follow a power of the "
-                "gradient noise scale, with the best constant c, and the optimal batches (ink). Right: final loss over "
-                "that of the optimum for an easy (s = 1, beta = 2) and a hard task (s = 1/6, beta = 3).",
-        claims=("schedules.greedy_noise_tracking",))
+        caption="Exact SGD at a rate of 0.2, an easy (s = 1, beta = 2) and a hard task (s = 1/6, beta = 3), D from "
+                "4096 to 16384 (full: 65536) samples: batches that follow a power of the gradient noise scale, with "
+                "the best constant c, and the optimal batches (ink). Below: final loss over that of the optimum at the "
+                "least and the most data, and what a constant a little off the best costs: the noise scales "
+                "themselves gain only where c is tuned to their threshold.",
+        claims=("schedules.greedy_noise_tracking", "schedules.full_noise_scale_threshold"))
 def tracking(effort):
-    """Paths of the batch size for both tasks, and the table of final losses."""
-    data = claims.sizes(effort)[-1]
-    columns = {name: [] for name in ("task", "rule", "samples", "batch", "loss_over_optimum")}
-    fig, axes = style.new(1, 3, width=12.6, height=4.2)
-    for panel, task, label in zip(axes, claims.TASKS, ("easy", "hard")):
-        best = claims.optimum(task, data)
-        paths = {"optimum": best, **{name: claims.rule(task, data, name) for name in noise_tracking.RULES}}
-        for index, (name, run) in enumerate(paths.items()):
-            used = np.cumsum(run.batches) / data
-            panel.step(np.append(0.0, used), np.append(run.batches[0], run.batches), **style.theory(index),
-                       label=LABELS.get(name, "optimal, horizon known"))
-            some = np.unique(np.linspace(0, run.steps - 1, SHOWN).round().astype(int))
-            for key, values in (("task", np.full(some.size, label)), ("rule", np.full(some.size, name)),
-                                ("samples", used[some] * data), ("batch", run.batches[some]),
-                                ("loss_over_optimum", np.full(some.size, run.loss / best.loss))):
-                columns[key].append(values)
-            if index:
-                axes[2].plot(index - 0.12 + 0.24 * (label == "hard"), run.loss / best.loss,
-                             **style.measurement(1 if label == "easy" else 2),
-                             label=f"{label} task" if index == 1 else None)
-        panel.set_yscale("log")
-        panel.set_xlabel("share of the samples used")
-        panel.set_ylabel("batch size")
-        panel.set_title(f"{label} task, D = {data}")
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
-    axes[2].axhline(1.0, color=style.PALETTE["ink"], linewidth=1.4)
-    axes[2].set_xticks(range(1, 6), ["const.", "B_simple", "B_simple^½", "B_noise", "B_noise^½"], rotation=20)
-    axes[2].set_ylabel("final loss / loss of optimal batches")
-    axes[2].legend(loc="upper center")
-    axes[2].set_title("final loss at equal data")
+    """Paths of the batch size for both tasks, the table of final losses at two sizes, and losses around the best c."""
+    sizes = claims.sizes(effort)
+    columns = {name: [] for name in ("task", "data", "rule", "series", "x", "value")}
+    fig, axes = style.new(2, 2, width=9.6, height=7.6)
+    for panel, task, label in zip(axes[0], claims.TASKS, KINDS):
+        _paths(panel, task, label, sizes[-1], columns)
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    _table(axes[1, 0], (sizes[0], sizes[-1]), columns)
+    _sensitivity(axes[1, 1], sizes[-1], columns)
     return Drawing(fig, {name: np.concatenate(parts) for name, parts in columns.items()})
+
+
+def _keep(columns, task, data, rule, series, x, values):
+    parts = task, data, rule, series, np.asarray(x, float), np.asarray(values, float)
+    for name, part in zip(columns, parts):
+        columns[name].append(np.full(len(x), part) if np.ndim(part) == 0 else part)
+
+
+def _paths(panel, task, label, data, columns):
+    """Batch sizes against the share of the samples used."""
+    paths = {"optimum": claims.optimum(task, data),
+             **{name: claims.rule(task, data, name) for name in noise_tracking.RULES}}
+    for index, (name, run) in enumerate(paths.items()):
+        used = np.cumsum(run.batches) / data
+        panel.step(np.append(0.0, used), np.append(run.batches[0], run.batches), **style.theory(index),
+                   label=LABELS.get(name, "optimal, horizon known"))
+        some = np.unique(np.linspace(0, run.steps - 1, SHOWN).round().astype(int))
+        _keep(columns, label, data, name, "batch against share of samples", used[some], run.batches[some])
+    panel.set_yscale("log")
+    panel.set_xlabel("share of the samples used")
+    panel.set_ylabel("batch size")
+    panel.set_title(f"{label} task, D = {data}")
+
+
+def _table(panel, sizes, columns):
+    """Final losses over those of the optimum: tasks by colour and place, more data by full symbols."""
+    for index, (task, label) in enumerate(zip(claims.TASKS, KINDS)):
+        for full, data in enumerate(sizes):
+            ratios = [claims.rule(task, data, name).loss / claims.optimum(task, data).loss
+                      for name in noise_tracking.RULES]
+            look = style.measurement(index + 1)
+            panel.plot(np.arange(1, 6) + 0.24 * index - 0.18 + 0.12 * full, ratios,
+                       **{**look, "linestyle": "none", "markerfacecolor": look["color"] if full else "white"},
+                       label=f"{label}, D = {data}")
+            for name, ratio in zip(noise_tracking.RULES, ratios):
+                _keep(columns, label, data, name, "loss over optimum", [0.0], [ratio])
+    panel.axhline(1.0, color=style.PALETTE["ink"], linewidth=1.4)
+    panel.set_xticks(range(1, 6), ["const.", "B_simple", "B_simple^½", "B_noise", "B_noise^½"], rotation=20)
+    panel.set_ylabel("final loss / loss of optimal batches")
+    panel.legend(loc="upper right")
+    panel.set_title("final loss at equal data")
+
+
+def _sensitivity(panel, data, columns):
+    """Loss around the best constant, hard task."""
+    factors = np.sort(np.concatenate([[1.0], *(1.0 + sign * np.geomspace(1e-7, 0.1, 25) for sign in (-1.0, 1.0))]))
+    for index, name in enumerate(noise_tracking.RULES, start=1):
+        losses = claims.detuned(claims.TASKS[1], data, name, factors)
+        panel.plot(factors - 1.0, losses, **style.theory(index))
+        _keep(columns, KINDS[1], data, name, "loss over that of the best c, against c/best c - 1", factors - 1.0,
+              losses)
+    panel.set_xscale("symlog", linthresh=1e-6)
+    panel.set_xticks([-1e-2, -1e-4, -1e-6, 1e-6, 1e-4, 1e-2])
+    panel.set_xlabel("c / best c - 1")
+    panel.set_ylabel("final loss / that of the best c")
+    panel.set_title(f"off the best constant: hard task, D = {data}")
 
 
 @figure("momentum_gain", topic="schedules", title="Where momentum schedules help",

@@ -11,7 +11,10 @@ covariance and risk are the expected ones of SGD on linear regression (:mod:`the
     tr(H Sigma) = tr(H^2) N + (kappa - 2) G'HG,      N = sum lambda m + sigma_M^2 .
 
 Such rules look at where the run is; the best schedule of :mod:`.batch_control`, ``b ~ [K(T - t) (S + sigma^2)]^(1/2)``,
-looks at how much of it remains.  The rules are those of McCandlish et al. (arXiv 1812.06162) as generally quoted,
+looks at how much of it remains.  A rule with p = 1 can come near it, but only where c lies within a vanishing distance
+of the edge at which its batches begin to grow (:func:`edge`), that is, where c has been told the horizon.
+
+The rules are those of McCandlish et al. (arXiv 1812.06162) as generally quoted,
 the comparison at equal data is derived.
 """
 
@@ -74,7 +77,9 @@ def tracked(problem, data, rate, rule, scale):
     Returns
     -------
     Tracking
-        The last batch takes what is left, between 1 and 1 more than the rule's.
+        The rule's batches as long as they fit into the data; what is left, less than one more, is spread over them in
+        proportion.  So they exceed the rule's by at most one part in K on average, and the risk is all but continuous
+        in c: a small last batch would add the noise of one, and put jumps there.
 
     Raises
     ------
@@ -88,44 +93,61 @@ def tracked(problem, data, rate, rule, scale):
 def tuned(problem, data, rate, rule, points=72):
     """Run a rule with the constant that gives the smallest final risk.
 
-    The risk jumps a little wherever the number of steps does, and for the rules with p = 1 it has a narrow valley at
-    their :func:`threshold`.  Hence grids of log c: one over all that matters and around the threshold, then two finer
-    ones, each between the neighbours of the best point so far.
+    At or below the :func:`edge` all batches are 1.  Above it, the risk as a function of ``log(c/edge - 1)`` was found
+    to have one valley about a decade wide, anywhere from 1e-6 to 100 (apart from jumps with the number of steps):
+    hence a grid of that logarithm from 1e-12 to where the first batch takes everything, then two finer ones, each
+    between the neighbours of the best point so far.
 
     Parameters
     ----------
     problem, data, rate, rule
         See :func:`tracked`.
     points : int
-        Values of c on the first grid, >= 6; a third as many on the finer ones.
+        Values of c on the first grid, >= 24; a third as many on the finer ones.
 
     Returns
     -------
     Tracking
     """
-    if isinstance(points, bool) or not isinstance(points, int | np.integer) or points < 6:
-        raise ValueError(f"points is {shown(points)}; it must be an integer >= 6")
-    run = _prepared(problem, data, rate, rule)
-    low = 1.0 if RULES[rule][1] == 0.0 else 1e-3
-    around = threshold(problem, rate, rule) * np.geomspace(0.9, 2.0, points // 3) if RULES[rule][1] else []
-    runs = [run(c) for c in np.unique([*np.geomspace(low, max(2.0 * low, 0.25 * data), points), *around])]
-    for _ in range(2):
-        best = int(np.argmin([found.loss for found in runs]))
-        ends = runs[max(best - 1, 0)].scale, runs[min(best + 1, len(runs) - 1)].scale
-        runs += [run(c) for c in np.geomspace(*ends, points // 3 + 2)[1:-1]]
-        runs.sort(key=lambda found: found.scale)
-    return min(runs, key=lambda found: found.loss)
+    if isinstance(points, bool) or not isinstance(points, int | np.integer) or points < 24:
+        raise ValueError(f"points is {shown(points)}; it must be an integer >= 24")
+    run, (least, largest) = _prepared(problem, data, rate, rule), _range(problem, data, rate, rule)
+    losses = {-0.5: run(0.5 / largest).loss}
+    finer = np.geomspace(1e-12, 2.0 * float(data) * largest / least, points)
+    for _ in range(3):
+        losses.update((float(x), run((1.0 + x) / largest).loss) for x in finer)
+        excess = sorted(losses)
+        best = max(min(range(len(excess)), key=lambda i: losses[excess[i]]), 1)
+        ends = excess[max(best - 1, 1)], excess[min(best + 1, len(excess) - 1)]
+        finer = np.geomspace(*ends, points // 3 + 2)[1:-1]
+    return run((1.0 + min(losses, key=losses.get)) / largest)
+
+
+def edge(problem, data, rate, rule):
+    """``c_D = min_t B_t^-p`` along the D steps of a run with batches of 1: up to it all are 1, above it some grow.
+
+    After batches of 1 so far, the next is larger just where ``c B_t^p > 1``.  As D grows, c_D comes close to
+    :func:`threshold`: from above where B rises towards the scale it settles at, while one that overshoots leaves c_D
+    below, for every D.
+
+    Parameters
+    ----------
+    problem, data, rate, rule
+        See :func:`tracked`; for the constant rule it is 1.
+    """
+    return 1.0 / _range(problem, data, rate, rule)[1]
 
 
 def threshold(problem, rate, rule):
-    """``c* = B^-p`` at the noise scale B that SGD with batches of 1 settles at: below it no batch grows, ever.
+    """``c* = B^-p`` at the noise scale B that SGD with batches of 1 settles at.
 
     There ``m_j = eta N/(2 - kappa' eta lambda_j)`` with ``kappa' = kappa - 1``, so N drops out of the ratio,
 
         B_noise = kappa - 2 + tr(H^2)/sum_j [eta lambda_j^3/(2 - kappa' eta lambda_j)] ,
 
-    and for ``B_simple`` the powers of lambda are one lower.  Above c*, larger batches lower the risk, which raises the
-    scale they follow: they run away, the sooner the larger c (derived).
+    and for ``B_simple`` the powers of lambda are one lower.  With p = 1 there is no other constant at which batches
+    settle: m is proportional to 1/b, so B is to b, and b' = (c/c*) b up to the delay with which m follows.  Above c*
+    larger batches lower the risk, which raises the scale they follow: they run away, the sooner the larger c (derived).
 
     Parameters
     ----------
@@ -142,21 +164,43 @@ def threshold(problem, rate, rule):
 
 def _prepared(problem, data, rate, rule):
     """A function of c that makes the run; arguments are checked once."""
-    data = number(data, "data")
-    if not 1 <= data <= 1e8:
-        raise ValueError(f"data is {data}; it must be in [1, 1e8]")
-    spectrum, rate = _resolved(problem, data, rate, rule)
-    values, weights = np.array(spectrum.eigenvalues), np.array(spectrum.multiplicity)
-    start = weights * values * spectrum.target_squared
+    spectrum, data, rate = _arguments(problem, data, rate, rule)
+    start, model = _state(spectrum, rate)
     which, power = RULES[rule]
     out = np.empty(int(data) + 1)
 
     def run(scale):
-        total, steps = _track(start.copy(), values, weights * values**2, spectrum.trace, spectrum.label_variance,
-                              spectrum.kurtosis - 2.0, rate, data, scale, which, power, out)
-        return Tracking(rule, scale, spectrum.approximation_error + 0.5 * total, out[:steps].copy())
+        steps, used = _follow(start.copy(), *model, spectrum.trace, data, scale, which, power, out)
+        batches = out[:steps] * (data / used) if steps else np.array([data])
+        total = _final(start.copy(), *model, batches)
+        return Tracking(rule, scale, spectrum.approximation_error + 0.5 * total, batches)
 
     return run
+
+
+def _range(problem, data, rate, rule):
+    """The smallest and the largest ``B_t^p`` of a run with batches of 1."""
+    spectrum, data, rate = _arguments(problem, data, rate, rule)
+    start, model = _state(spectrum, rate)
+    if not start.any():
+        raise ValueError("target_squared is 0 everywhere; without a gradient at the start there is no noise scale")
+    return _extremes(start, *model, spectrum.trace, int(data), *RULES[rule])
+
+
+def _state(spectrum, rate):
+    """``w lambda m`` at the start, and what its recursion is made of."""
+    values, weights = np.array(spectrum.eigenvalues), np.array(spectrum.multiplicity)
+    model = values, weights * values**2, spectrum.label_variance, spectrum.kurtosis - 2.0, rate
+    return weights * values * spectrum.target_squared, model
+
+
+def _arguments(problem, data, rate, rule):
+    """The spectrum, the data and the rate, as numbers in range."""
+    data = number(data, "data")
+    if not 1 <= data <= 1e8:
+        raise ValueError(f"data is {data}; it must be in [1, 1e8]")
+    spectrum, rate = _resolved(problem, data, rate, rule)
+    return spectrum, data, rate
 
 
 def _resolved(problem, data, rate, rule):
@@ -175,30 +219,64 @@ def _resolved(problem, data, rate, rule):
 
 
 @njit(cache=True)
-def _track(state, values, push, trace, label_variance, correction, rate, data, scale, which, power, out):
-    """``sum y`` at the end and the number of steps; ``state = w lambda m``, ``push = w lambda^2``."""
-    left, steps = data, 0
-    trace_squared = np.sum(push)
-    while left > 0.0:
-        total, norm, curvature = 0.0, 0.0, 0.0
-        for i in range(state.size):
-            pull = values[i] * state[i]
-            total += state[i]
-            norm += pull
-            curvature += values[i] * pull
-        noise = total + label_variance
-        ratio = (trace * noise / norm if which == 0 else trace_squared * noise / curvature) + correction
-        size = max(1.0, scale * ratio**power)
-        if left - size < 1.0:
-            size = left
-        curved, fed = 1.0 + correction / size, rate * rate / size * noise
-        for i in range(state.size):
-            x = rate * values[i]
-            state[i] = state[i] - state[i] * (x * (2.0 - curved * x)) + fed * push[i]
+def _follow(state, values, push, label_variance, correction, rate, trace, data, scale, which, power, out):
+    """Batches of the rule as long as they fit into the data: how many, and the samples they use."""
+    used, steps, trace_squared = 0.0, 0, np.sum(push)
+    while steps < out.size:
+        noise, seen = _scale(state, values, label_variance, correction, trace, trace_squared, which)
+        size = max(1.0, scale * seen**power)
+        if used + size > data:
+            break
+        _step(state, values, push, correction, rate, size, noise)
         out[steps] = size
         steps += 1
-        left -= size
-    return np.sum(state), steps
+        used += size
+    return steps, used
+
+
+@njit(cache=True)
+def _extremes(state, values, push, label_variance, correction, rate, trace, steps, which, power):
+    """The smallest and the largest power of the noise scale before each of that many steps with batches of 1."""
+    low, high, trace_squared = np.inf, 0.0, np.sum(push)
+    for _ in range(steps):
+        noise, seen = _scale(state, values, label_variance, correction, trace, trace_squared, which)
+        if not seen < np.inf:
+            break
+        low, high = min(low, seen**power), max(high, seen**power)
+        _step(state, values, push, correction, rate, 1.0, noise)
+    return low, high
+
+
+@njit(cache=True)
+def _scale(state, values, label_variance, correction, trace, trace_squared, which):
+    """N and the noise scale."""
+    total, norm, curvature = 0.0, 0.0, 0.0
+    for i in range(state.size):
+        pull = values[i] * state[i]
+        total += state[i]
+        norm += pull
+        curvature += values[i] * pull
+    noise = total + label_variance
+    if not curvature > 0.0:   # no gradient left
+        return noise, np.inf
+    return noise, (trace * noise / norm if which == 0 else trace_squared * noise / curvature) + correction
+
+
+@njit(cache=True)
+def _final(state, values, push, label_variance, correction, rate, batches):
+    """``sum y`` after all batches."""
+    for size in batches:
+        _step(state, values, push, correction, rate, size, np.sum(state) + label_variance)
+    return np.sum(state)
+
+
+@njit(cache=True)
+def _step(state, values, push, correction, rate, size, noise):
+    """One step of the second moments: ``state = w lambda m``, ``push = w lambda^2``."""
+    curved, fed = 1.0 + correction / size, rate * rate / size * noise
+    for i in range(state.size):
+        x = rate * values[i]
+        state[i] = state[i] - state[i] * (x * (2.0 - curved * x)) + fed * push[i]
 
 
 def _above(value, name):
