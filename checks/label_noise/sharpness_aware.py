@@ -114,11 +114,12 @@ def sam_two_phases(effort):
     """n = 200, m = 1000, d = 20, eta = 1e-3 as in Fig. 2; rho = 0.3, ||theta*|| = 1 and the times 2e4, 1e5 are ours.
 
     The thresholds are ours too: of what the figure shows by eye only the order of the two phases is a statement.  At
-    full effort beside rho = 0.5, aligned at 5e4, and rho = 0.6, which ends at the origin, ``|theta| < 0.01``.
+    full effort beside rho = 0.5, aligned at 5e4, and rho = 0.7, which ends at the origin, ``|theta| < 0.01``; at 0.6,
+    next to the collapse radius, some of 64 runs have not by 1e5.
     """
     if effort.level == "quick":
         return _phases(effort, 0.3)
-    aligned, collapsed = _last(effort, 0.5), _last(effort, 0.6)
+    aligned, collapsed = _last(effort, 0.5), _last(effort, 0.7)
     return judges.every(
         phases=_phases(effort, 0.3),
         aligned=judges.inequality(0.95, aligned.mean[0, 8], stderr=aligned.stderr[0, 8]),
