@@ -3,17 +3,12 @@
 import csv
 import math
 import os
-import shutil
-import signal
-import sys
-import tempfile
-import threading
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
+from .output import interruptible, refuse_folder, write_all
 from .record import to_json
 
 LEVEL = 0.9
@@ -70,8 +65,8 @@ def command(runs, others, law, out, warmup, resamples, seed):
     as a linear warm-up from 0.  With a column batch_size the noise level is lr / batch_size.
     """
     if out is not None:
-        _refuse_folder(out)
-    with _interruptible() as check:
+        refuse_folder(out)
+    with interruptible() as check:
         from rich.console import Console
 
         training, held_out = _read(runs, others)
@@ -80,35 +75,6 @@ def command(runs, others, law, out, warmup, resamples, seed):
         check()
         written = write(result, out, check) if out is not None else []
     show(result, written)
-
-
-@contextmanager
-def _interruptible():
-    """Yields a function that raises if an interruption got lost: compiled code may call back and drop exceptions."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
-    seen = []
-
-    def note(*_):
-        seen.append(True)
-        raise KeyboardInterrupt
-
-    def check():
-        if seen:
-            raise KeyboardInterrupt
-
-    def dropped(lost):
-        if lost.exc_type is not KeyboardInterrupt:
-            complain(lost)
-
-    before, complain = signal.signal(signal.SIGINT, note), sys.unraisablehook
-    sys.unraisablehook = dropped
-    try:
-        yield check
-    finally:
-        sys.unraisablehook = complain
-        signal.signal(signal.SIGINT, before)
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,34 +224,6 @@ def _read(runs, others):
     return {file: curves[file] for file in runs}, {file: curves[file] for file in others}
 
 
-def _refuse_folder(out):
-    """Refuse a folder that cannot be made or written to, by doing so; what was made is removed again."""
-    if not out:
-        raise ValueError("--out is empty; it must name a folder")
-    made = []
-    try:
-        made.extend(_missing(out))
-        Path(out).mkdir(parents=True, exist_ok=True)
-        Path(tempfile.mkdtemp(prefix=".fit-", dir=out)).rmdir()
-    except OSError as error:
-        raise ValueError(f"--out {out}: cannot be written to ({error.strerror or error})") from None
-    finally:
-        _remove_empty(made)
-
-
-def _missing(folder):
-    """The folders that have to be made for `folder` to exist, innermost first."""
-    path = Path(folder).absolute()
-    return [each for each in (path, *path.parents) if not each.exists()]
-
-
-def _remove_empty(folders):
-    with suppress(OSError):
-        for folder in folders:
-            if folder.exists():
-                folder.rmdir()
-
-
 def record(result) -> dict:
     """The analysis as plain numbers and strings (what ``fit.json`` holds)."""
     from ..checks.schedules import forecast
@@ -332,40 +270,19 @@ def write(result, out, check=lambda: None) -> list:
     from ..figures.fsl.loss_curves import draw_runs
     from ..figures.style import applied
 
-    out, made = Path(out), _missing(out)
-    out.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".fit-", dir=out))
-    try:
+    def fill(folder):
         with applied():
             drawing = draw_runs(result.runs, result.fit.law.title, LEVEL)
-        drawn = save(drawing, staging, "loss_curves")
-        drawn["csv"].rename(staging / "predictions.csv")
-        with open(staging / "scores.csv", "w", newline="", encoding="utf-8") as file:
+        drawn = save(drawing, folder, "loss_curves")
+        drawn["csv"].rename(folder / "predictions.csv")
+        with open(folder / "scores.csv", "w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(["file", "law", "r2", "mae", "rmse", "worst_relative_error"])
             for name, law, score in result.scores:
                 rows.writerow([name, law, *("" if v is None else repr(v) for v in _plain(score).values())])
-        (staging / "fit.json").write_text(to_json(record(result), indent=2) + "\n", encoding="utf-8")
-        files = sorted(staging.iterdir())
-        check()
-        with _undisturbed():
-            return [path.replace(out / path.name) for path in files]
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        _remove_empty(made)
+        (folder / "fit.json").write_text(to_json(record(result), indent=2) + "\n", encoding="utf-8")
 
-
-@contextmanager
-def _undisturbed():
-    """Ignore interruptions for the moment it takes to rename: then everything is done."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return write_all(out, fill, check)
 
 
 def show(result, written):

@@ -3,13 +3,11 @@
 import csv
 import json
 import math
-import shutil
-import tempfile
 from pathlib import Path
 
 import click
 
-from .fit import _interruptible, _missing, _refuse_folder, _remove_empty, _undisturbed
+from .output import interruptible, refuse_folder, write_all
 from .record import to_json
 
 SNIPPET = '''"""How a training script reads plan.csv; nothing but Python's standard library."""
@@ -232,8 +230,8 @@ def _fitted(planner, path, warmup):
 
 def _answer(out, ask):
     if out is not None:
-        _refuse_folder(out)
-    with _interruptible() as check:
+        refuse_folder(out)
+    with interruptible() as check:
         from rich.console import Console
 
         from ..checks.schedules import planner
@@ -278,27 +276,19 @@ def write(plan, out, check=lambda: None) -> list:
     from ..figures.schedules.plan import draw_plan
     from ..figures.style import applied
 
-    out, made = Path(out), _missing(out)
-    out.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".plan-", dir=out))
-    try:
+    def fill(folder):
         with applied():
             drawing = draw_plan(plan)
-        save(drawing, staging, "plan")["csv"].rename(staging / "plan_curves.csv")
-        with open(staging / "plan.csv", "w", newline="", encoding="utf-8") as file:
+        save(drawing, folder, "plan")["csv"].rename(folder / "plan_curves.csv")
+        with open(folder / "plan.csv", "w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(["step", "lr", "batch_size"])
             rows.writerows((step, repr(rate), f"{size:.15g}" if plan.batches_known else "") for step, (rate, size)
                            in enumerate(zip(plan.rates.tolist(), plan.batch_sizes.tolist(), strict=True)))
-        (staging / "plan.json").write_text(to_json(record(plan), indent=2) + "\n", encoding="utf-8")
-        (staging / "read_plan.py").write_text(SNIPPET, encoding="utf-8")
-        files = sorted(staging.iterdir())
-        check()
-        with _undisturbed():
-            return [path.replace(out / path.name) for path in files]
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        _remove_empty(made)
+        (folder / "plan.json").write_text(to_json(record(plan), indent=2) + "\n", encoding="utf-8")
+        (folder / "read_plan.py").write_text(SNIPPET, encoding="utf-8")
+
+    return write_all(out, fill, check)
 
 
 def show(plan, written):

@@ -167,7 +167,7 @@ def test_bad_input_gets_one_line_and_exit_code_2(typed, folder, tmp_path, case):
     code, shown, complaints = typed(*FAST, *([] if "--out" in arguments else ["--out", out]), *arguments)
     assert code == 2 and not shown
     assert len(complaints) == 1 and message in complaints[0] and complaints[0].startswith("theorycheck: ")
-    assert not out.exists() and not list(folder.glob(".fit-*"))
+    assert not out.exists() and not list(folder.glob(".unfinished-*"))
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(typed, tmp_path, monkeypatch):

@@ -329,7 +329,7 @@ def test_bad_input_gets_one_line_and_exit_code_2(typed, folder, tmp_path, case):
     code, shown, complaints = typed(*arguments, *([] if "--out" in arguments else ["--out", out]))
     assert code == 2 and not shown
     assert len(complaints) == 1 and message in complaints[0] and complaints[0].startswith("theorycheck: ")
-    assert not out.exists() and not list(folder.glob(".plan-*"))
+    assert not out.exists() and not list(folder.glob(".unfinished-*"))
 
 
 def test_a_plan_without_a_question_is_answered_with_help(typed):
