@@ -85,7 +85,7 @@ def _field(beta, logarithm, c, y, d):
 
 @numba.njit(cache=True)
 def _step(beta, logarithm, h, c, y, d, table):
-    """One extrapolated step; returns the new state and the larger difference of the last two columns."""
+    """One extrapolated step; returns the new state and its error, the difference of the last two columns."""
     f1, f2, j11, j12, j21, j22 = _field(beta, logarithm, c, y, d)
     for row in range(COLUMNS):
         part = h / (row + 1)
@@ -107,7 +107,7 @@ def _step(beta, logarithm, h, c, y, d, table):
         table[row, 0], table[row, 1] = new1, new2
     last = table[COLUMNS - 1]
     error = max(abs(last[0] - table[COLUMNS - 2, 0]), abs(last[1] - table[COLUMNS - 2, 1]))
-    return last[0], last[1], error
+    return last[0], last[1], error / max(1.0, abs(logarithm))   # where l is large, so is its rounding
 
 
 @numba.njit(cache=True)

@@ -15,7 +15,8 @@ squared error is ``L_G4 + L_IH`` with, for N -> infinity,
 
 ``A(z) = d (1 - 2z)^{-d/2}``.  The second holds because a value token is independent of its key, so that products of two
 different places vanish, because ``E e^{<q+q', k>}/(E e^{<q,k>} E e^{<q',k>}) = e^{<q,q'>}`` for normal k, and because
-``A(z) = d E e^{z |x_L|^2}``; its error is O(1/N) for y up to about 0.35 and larger above, where ``y^2`` comes near 1/2.
+``A(z) = d E e^{z |x_L|^2}``; the next term is ``e^{3 y^2 x_L^2}/N``, of finite mean for ``y < 1/sqrt(6) = 0.41`` only:
+then the error is O(1/N), beyond it falls more slowly.
 
 Both are sums of squares,
 
@@ -280,6 +281,14 @@ def unshifted_induction_loss(task, b, w):
     b, w, c = numbers(b, "values of b"), numbers(w, "values of w"), task.induction
     own = context_moment(w**4) + w**4 * context_moment(w**4, order=1)
     return 0.5 * (task.keys * b**2 * w**4 + b**2 * own - 2.0 * b * c + c**2 * context_moment(task.similarity**2))
+
+
+def unshifted_gradient(task, b, w):
+    """Gradient of :func:`unshifted_induction_loss` by b and w; arguments as there, a pair of ndarrays."""
+    b, w = numbers(b, "values of b"), numbers(w, "values of w")
+    zeroth, first, second = (context_moment(w**4, order=order) for order in range(3))
+    return (b * (task.keys * w**4 + zeroth + w**4 * first) - task.induction,
+            2.0 * b * b * w**3 * (task.keys + 2.0 * first + w**4 * second))
 
 
 def _checked(parameters):
