@@ -104,7 +104,7 @@ def checked_dimension(dimension):
     ValueError
         If it is not.
     """
-    if number(dimension, "dimension") != int(dimension) or dimension < 1:
+    if not (number(dimension, "dimension") >= 1 and dimension < math.inf and dimension == int(dimension)):
         raise ValueError(f"dimension is {shown(dimension)}; it must be an integer >= 1")
     return int(dimension)
 
