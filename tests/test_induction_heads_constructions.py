@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theorycheck.theory.induction_heads import constructions, lag_selection, targets
+from theorycheck.theory.induction_heads import constructions, generic, lag_selection, targets
 from theorycheck.theory.induction_heads.attention import (
     AttentionLayer,
     FeedForward,
@@ -198,6 +198,52 @@ def test_hardest_sequence_has_a_closed_form(slope, w):
     assert targets.bigram_induction(tokens, [[w]])[0] == pytest.approx(-math.tanh(w), abs=1e-3)
 
 
+def exponential(query, key):
+    return np.exp(-np.abs(query - key).sum(axis=-1))
+
+
+def test_closed_decomposition_is_that_of_the_kernel():
+    known = generic.exponential_decomposition(9)
+    for i, (sigma, x) in enumerate(zip(known.values, np.linspace(-0.9, 1.0, 9))):
+        def transformed(y, i=i, x=x):
+            return math.exp(-abs(x - y)) * known.left(np.array([float(y)]))[i]
+        integral = mpmath.quad(transformed, [-1, -0.5, x, 1] if x > -0.5 else [-1, x, 0, 1])
+        assert float(integral) == pytest.approx(sigma * known.left(np.array([x]))[i], abs=1e-8)
+    points, weights = np.polynomial.legendre.leggauss(60)
+    features = known.left(points[:, None])
+    np.testing.assert_allclose((features.T * weights) @ features, np.eye(9), atol=1e-12)
+
+
+def test_discrete_decomposition_in_one_and_two_dimensions():
+    found = generic.decompose(exponential, 1, 6, 300)
+    known = generic.exponential_decomposition(6)
+    np.testing.assert_allclose(found.values, known.values, rtol=1e-3)
+    x = np.linspace(-1, 1, 9)[:, None]
+    np.testing.assert_allclose(np.abs(found.right(x)), np.abs(known.left(x)), atol=0.01)
+    rng = np.random.default_rng(0)
+    query, key = rng.uniform(-1, 1, (2, 40, 2))
+
+    def smooth(q, k):
+        return np.sin(q[..., 0] + 2 * k[..., 1]) * k[..., 0] + q[..., 1]
+    whole = generic.decompose(smooth, 2, 3, 12)            # rank 3: the expansion is the function itself
+    np.testing.assert_allclose(whole(query, key), smooth(query, key), atol=1e-10)
+    assert np.abs(whole.truncated(2)(query, key) - smooth(query, key)).max() > 1e-3
+
+
+def test_generic_model_is_its_splines_and_its_shift():
+    rng = np.random.default_rng(1)
+    tokens, segments = rng.uniform(-1, 1, (7, 15, 1)), 24
+    decomposition = generic.exponential_decomposition(6)
+    model = generic.generic_model(decomposition, segments, (1e-9,))
+    made = targets.generic_induction(
+        tokens, lambda q, k: generic.spline_logits(decomposition, segments, q[..., 0], k[..., 0]), 2)
+    np.testing.assert_allclose(model(tokens), made, atol=1e-7)
+    assert model.feed_forward.neurons == 2 * (segments + 1) and model.embedding.shape == (14, 1)
+    knots = np.linspace(-1, 1, segments + 1)
+    np.testing.assert_allclose(generic.spline_logits(decomposition, segments, knots, knots[::-1]),
+                               decomposition(knots[:, None], knots[::-1, None]), atol=1e-12)
+
+
 EYE = np.eye(2)
 ONE = AttentionLayer([1.0], np.zeros((1, 2, 2)), np.zeros((1, 2, 2)), EYE[None], EYE[None])
 
@@ -229,6 +275,13 @@ ONE = AttentionLayer([1.0], np.zeros((1, 2, 2)), np.zeros((1, 2, 2)), EYE[None],
     (lambda: TwoLayerAttention(np.zeros((3, 2)), ONE, ONE), "first layer reads 2 numbers; it must be 3"),
     (lambda: TwoLayerAttention(EYE, ONE, ONE, first_key=1), "first_key is 1; it must be an integer >= 2"),
     (lambda: TwoLayerAttention(EYE, ONE, ONE)(np.zeros((5, 3))), "tokens have dimension 3; it must be 2"),
+    (lambda: generic.decompose(exponential, 3, 4, 40), "order is 40 in dimension 3; order.size must be at most 4096"),
+    (lambda: generic.decompose(exponential, 1, 9, 4), "rank is 9; 4 nodes resolve no more than 4"),
+    (lambda: generic.decompose(lambda q, k: (q * k).sum(-1), 1, 2, 9), "rank is 2; rounding leaves 1 singular values"),
+    (lambda: generic.decompose(lambda q, k: np.inf, 1, 2, 9), "similarities hold NaN or infinity"),
+    (lambda: generic.exponential_decomposition(4).truncated(5), "rank is 5; 4 terms are known"),
+    (lambda: generic.generic_model(generic.decompose(exponential, 2, 2, 6), 4, (0.1,)), "a spline takes size 1"),
+    (lambda: generic.generic_model(generic.exponential_decomposition(2), 0, (0.1,)), "segments is 0"),
     (lambda: FeedForward(np.zeros((3, 2)), np.zeros(2), np.zeros((2, 3))), "bias has shape"),
 ])
 def test_bad_input_is_refused_in_one_line(call, message):
