@@ -21,7 +21,7 @@ class Fixed:
         self.value = value
 
 
-def run(text="abracadabra, ab", order=3, heads=6, slope=1.4, sharpness=8.0, weight=1.0, teacher=0.3, length=102,
+def run(text="abracadabra, ab", order=3, heads=6, slope=1.4, sharpness=6.0, weight=1.0, teacher=0.3, length=102,
         scale=-2.0, together=False, moment=200):
     spec = importlib.util.spec_from_file_location("demo_induction_heads", NOTEBOOK)
     module = importlib.util.module_from_spec(spec)
@@ -50,8 +50,8 @@ def test_heads_help_where_the_slope_is_small_and_slope_where_they_do_not():
     assert flat["best"] == " " and steep["best"] == "a" and steep["error"] < 1e-3
 
 
-@pytest.mark.parametrize("controls, message", [({"order": 4, "heads": 2}, "at least 3 heads"), ({"text": ""}, "none of them 0"),
-                                               ({"text": "ab"}, "at least")])
+@pytest.mark.parametrize("controls, message", [({"order": 4, "heads": 2}, "at least 3 heads"),
+                                               ({"text": ""}, "none of them 0"), ({"text": "ab"}, "at least")])
 def test_what_cannot_be_built_is_refused_in_words(controls, message):
     names = run(**controls)
     assert message in names["refusal"] and names["trace"] is None and names["attention_drawing"] is None
