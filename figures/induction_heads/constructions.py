@@ -127,9 +127,9 @@ def _rows(table, panel, curve, heads, measured, theory):
 
 @figure("attention_maps", topic="induction_heads", title="Where an induction head looks",
         caption="The constructed 2-gram model on a sequence of letters (one-hot, W = 8 I). Above: attention of the "
-                "first layer, slope 0.7 and 4; with the larger slope it is the previous token. Below: attention of the last "
-                "position in the second layer (markers) and the target's (bars): all continuations of earlier copies "
-                "of the last letter. A space is shown as _.",
+                "first layer, slope 0.7 and 4; with the larger slope it is the previous token. Below: attention of the "
+                "last position in the second layer (markers) and the target's (bars): all continuations of earlier "
+                "copies of the last letter. A space is shown as _.",
         claims=("induction_heads.bigram_error",))
 def attention_maps(effort):
     """One column per slope; the letters are the axis labels."""
