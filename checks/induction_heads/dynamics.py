@@ -158,12 +158,12 @@ def four_phases(effort):
     return _ordered(effort.choose((1000, 100_000), (1000, 10_000, 100_000)), 1e-6)
 
 
-@four_phases.control("short contexts, L = 12: the 4-gram's last per cent outlasts the plateau")
+@four_phases.control("L = 6: for small alpha the 4-gram's last per cent outlasts the plateau")
 def _(effort):
-    return _ordered((12,), 1e-6)
+    return _ordered((6,), 1e-6)
 
 
-@four_phases.control("from b = w = 0.3: no plateau")
+@four_phases.control("from a = p = b = w = 0.3: the plateau is shorter than what comes before")
 def _(effort):
     return _ordered((1000,), 0.3)
 

@@ -41,7 +41,7 @@ def _(effort):
                        - 1.0 / task.dimension, 2.0)
 
 
-@emergence_time.control("K_r of another level, 0.45 in place of 0.5")
+@emergence_time.control("K_r and D_r of another level, 0.9 r in place of r")
 def _(effort):
     return _remainders(effort, lambda task, ratio: induction_block.emergence_time(task, SCALE, 0.9 * ratio), 2.0)
 

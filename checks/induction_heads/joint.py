@@ -23,7 +23,7 @@ STARTS = {"all 0.1": 0.1, "all 0.01": 0.01, "w1 = 1, else 0.01": (0.01, 1.0, 0.0
 @claim("stage_one", topic="induction_heads", paper=INDUCTION, where="Stage I", stance="derived",
        statement="Stage I: e^-p1 t -> 1/(gamma^2 v (1-v^2)) and w1 -> (gamma/a)(1+v), v = e^-p: a previous-token map")
 def stage_one(effort):
-    """At t = 1e9, where both are still off by u = e^-p1 times a constant of order 1/v, and the second by u log t."""
+    """At t = 1e9.  What is left is the time ``(1+v)/(a^2 (1-v))`` in which w1 forms, over t: 4e-5 at most."""
     return _stage_one(lambda gamma, a, v: (gamma / a) * (1.0 + v))
 
 
@@ -97,7 +97,7 @@ def _limits(product):
 @claim("joint_tail", topic="induction_heads", paper=INDUCTION, where="joint training", stance="derived",
        statement="jointly t L_G4 -> 1/2: two trained slopes, L = gamma^2 (u+v)^2/2, twice the 1/4 of Stage II")
 def joint_tail(effort):
-    """At t = 1e7; the deviation is the escape's time over t, and what is left of ``1/u - 1/v``: set to 1%."""
+    """At t = 1e7, to twice the latest escape's time, 1e4, over t."""
     return _joint_tail(0.5)
 
 
@@ -108,7 +108,7 @@ def _(effort):
 
 def _joint_tail(expected):
     scaled = [1e7 * _late(name, 1e7)[1] for name in STARTS]
-    return judges.equal(scaled, expected, rtol=0.01, at={"start": list(STARTS)})
+    return judges.equal(scaled, expected, rtol=2e-3, at={"start": list(STARTS)})
 
 
 @claim("joint_order", topic="induction_heads", paper=INDUCTION, where="joint training", stance="derived",
