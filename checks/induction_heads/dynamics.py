@@ -97,7 +97,7 @@ def _(effort):
 
 
 @claim("separation_length", topic="induction_heads", paper=INDUCTION, where="phases I and II", stance="derived",
-       statement="4-gram learned to 1% while L_IH keeps 99% of its start: iff N > -2 T_1%/log(1 - 0.01 A(y^2)), ~4e4")
+       statement="4-gram at 1% while L_IH keeps 99%: iff N > -2 T_1%/log(1 - 0.01 A(y^2)); 4e4 at alpha = 1, y = 0.3")
 def separation_length(effort):
     """``L_IH/L_IH(0)`` at the 4-gram's time T_1%, against N; T_1% is about ``50/gamma^2``, b/c is ``1 - e^(-t/N)``.
 
@@ -148,7 +148,7 @@ def _kept(weight, y, length):
 
 
 @claim("four_phases", topic="induction_heads", paper=INDUCTION, where="dynamics", stance="reconstructed",
-       statement="layer 2 learns in four phases: 4-gram; plateau of L_IH; emergence; convergence, in this order")
+       statement="at large L layer 2 learns in order: 4-gram, plateau of L_IH, emergence, convergence")
 def four_phases(effort):
     """Stage II flows, L = 1e3 to 1e5: phases end in order, the plateau lasts longer than the 4-gram's learning.
 
