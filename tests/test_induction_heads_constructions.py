@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theorycheck.theory.induction_heads import constructions, generic, lag_selection, targets
+from theorycheck.sims import engine
+from theorycheck.sims.induction_heads.random_features import RandomFeatures
+from theorycheck.theory.induction_heads import constructions, generic, lag_selection, random_features, targets
 from theorycheck.theory.induction_heads.attention import (
     AttentionLayer,
     FeedForward,
@@ -242,6 +244,28 @@ def test_generic_model_is_its_splines_and_its_shift():
     knots = np.linspace(-1, 1, segments + 1)
     np.testing.assert_allclose(generic.spline_logits(decomposition, segments, knots, knots[::-1]),
                                decomposition(knots[:, None], knots[::-1, None]), atol=1e-12)
+
+
+@pytest.mark.parametrize("x", [-0.4, 0.5, 1.0])
+def test_hinge_variance_is_that_of_one_hinge(x):
+    decomposition, i = generic.exponential_decomposition(5), 4
+    grid = np.linspace(-1, 1, 40_001)
+    one = 2.0 * random_features.curvature(decomposition, grid)[:, i] * np.maximum(x - grid, 0.0)
+    mean = np.trapezoid(one, grid) / 2.0
+    start, function = (decomposition.left(np.array([point]))[i] for point in (-1.0, x))
+    assert start * (2.0 + x) + mean == pytest.approx(function, abs=1e-6)
+    expected = np.trapezoid((one - mean) ** 2, grid) / 2.0
+    assert random_features.hinge_variance(decomposition, [x])[0, i] == pytest.approx(expected, rel=1e-6)
+
+
+def test_random_features_do_not_depend_on_chunks_and_refuse_what_is_out_of_range():
+    experiment = RandomFeatures(3, 8, [0.2, 1.0], [0.1, 1.0])
+    whole, cut = (engine.estimate(experiment, replicas=12, seed=5, chunk=chunk) for chunk in (12, 5))
+    assert whole == cut and (whole.mean > 0).all()
+    for arguments, message in (((0, 8, [0.0], [0.0]), "rank is 0"), ((2, 8, [1.5], [0.0]), "query is"),
+                               ((2, 8, [0.0], [0.0, 1.0]), "must be as many"), ((2, 1.5, [0.0], [0.0]), "hinges is")):
+        with pytest.raises(ValueError, match=message):
+            RandomFeatures(*arguments)
 
 
 EYE = np.eye(2)

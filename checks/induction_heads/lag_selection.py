@@ -6,6 +6,7 @@ nodes: no tolerance is needed.
 
 from fractions import Fraction
 from functools import cache
+from itertools import product
 
 import numpy as np
 
@@ -183,9 +184,10 @@ def _profiles(u, lags, shape):
 
 def _truncated(effort, terms):
     measured, bound = [], []
-    for lag in range(1, 5):
-        for heads in range(lag, lag + 5):
-            nodes = _random_nodes(heads, effort.choose(0, 1))
+    for replica in range(effort.choose(1, 6)):
+        for lag, more in product(range(1, 5), range(5)):
+            heads = lag + more
+            nodes = _random_nodes(heads, replica)
             alpha = selection.lag_weights(nodes, lag)
             for count in terms(lag, heads):
                 values = [weight * (1 - u**count) / (1 - u) for weight, u in zip(alpha, nodes)]
