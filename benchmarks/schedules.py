@@ -1,7 +1,9 @@
 """Optimal control of exact SGD against L-BFGS-B with the adjoint gradient and against vectorised NumPy.
 
-Every contestant minimises the final risk over all learning rates, from the same constant start; the peers' results are
-compared with ours.  The largest run is timed, and the memory of a million steps is read in a process of its own.
+Every contestant minimises the final risk over all learning rates.  NumPy does the same sweeps from the same constant
+start, to the same result; L-BFGS-B starts from it, too, and runs until it comes within 1e-6 of our optimum, which has
+the help of its own coarse start.  The largest runs of rates and of batch sizes are timed, and the memory of a million
+steps is read in a process of its own.
 """
 
 import os
@@ -18,6 +20,7 @@ from scipy.optimize import minimize
 
 from theorycheck.theory import fsl
 from theorycheck.theory.schedules.adjoint import gradient
+from theorycheck.theory.schedules.batch_control import optimal_batches
 from theorycheck.theory.schedules.optimal_control import optimal_rates
 
 PROBLEM = fsl.PowerLawRegression(1.0, 2.0)
@@ -101,6 +104,7 @@ def main():
             raise RuntimeError(f"NumPy comes to {same} after {SWEEPS} sweeps; ours to {found.loss}")
         large, run = timed(lambda: optimal_rates(PROBLEM, LARGE))
         hard, hard_run = timed(lambda: optimal_rates(fsl.PowerLawRegression(1.0 / 6.0, 3.0), LARGE, cap=0.3))
+        batches, batch_run = timed(lambda: optimal_batches(fsl.PowerLawRegression(1.0 / 6.0, 3.0), LARGE, 0.2))
         text = subprocess.run([sys.executable, "-c", "from benchmarks.schedules import huge; huge()"], check=True,
                               capture_output=True, text=True).stdout
     finally:
@@ -115,6 +119,7 @@ def main():
              f"| the same sweeps in NumPy, adjoints stored | {slow:.3g} | {slow / plain:.1f} |",
              f"| N = {LARGE}, easy: optimum to 1e-10, {run.sweeps} sweeps | {large:.3g} | |",
              f"| N = {LARGE}, hard, cap 0.3: optimum to 1e-10, {hard_run.sweeps} sweeps | {hard:.3g} | |",
+             f"| batch sizes of {LARGE} samples at rate 0.2, hard: {batch_run.steps} steps | {batches:.3g} | |",
              f"| N = {HUGE}: two sweeps, {nodes:.0f} nodes | {seconds:.3g} | |", "",
              f"Peak memory with N = {HUGE}: {peak:.0f} MiB, {idle:.0f} MiB of it before the run. Medians of {TURNS} "
              f"turns of processor time; {spectrum.eigenvalues.size} nodes where not said otherwise. "

@@ -188,6 +188,8 @@ def _recorded(steps, times):
     if isinstance(times, int) and not isinstance(times, bool):
         if not 2 <= times <= 100_000:
             raise ValueError(f"times is {times}; a count must be in [2, 100000]; else give a list of steps")
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+            raise ValueError(f"steps is {shown(steps)}; it must be an integer >= 1")
         return recursion.recorded_steps(steps, None, times)
     return times
 

@@ -130,6 +130,8 @@ class Analysis:
     resamples, seed : int
     uncertainties : dict of str to (standard error, interval, source)
         See :func:`uncertainties`.
+    forecast : Forecast
+        What ``theorycheck plan`` needs.
     """
 
     fit: object
@@ -143,6 +145,7 @@ class Analysis:
     resamples: int
     seed: int
     uncertainties: dict
+    forecast: object
 
 
 def analyse(training, held_out, law, warmup, resamples, seed, check=lambda: None) -> Analysis:
@@ -160,6 +163,7 @@ def analyse(training, held_out, law, warmup, resamples, seed, check=lambda: None
     """
     from ..checks.fsl import loss_curve_fit as fits
     from ..checks.fsl import loss_curve_flags as flagging
+    from ..checks.schedules.forecast import forecast_of, left_out_errors
     from ..figures.fsl.loss_curves import Run
     from ..theory.fsl.loss_curve_laws import LAWS
 
@@ -176,6 +180,7 @@ def analyse(training, held_out, law, warmup, resamples, seed, check=lambda: None
     bootstrap = fits.bootstrap(fit, resamples=resamples, seed=seed, between=check)
     found = flagging.identification(fit, bootstrap, compared["blind"])
     flags = [*found.flags, *(flag for curve in held_out.values() for flag in flagging.extrapolation(fit, curve))]
+    left_out = left_out_errors(curves, law, warmup, seed, check)
     check()
     labels = _labels([*training, *held_out])
     runs, in_sample, scores = [], [], []
@@ -189,7 +194,7 @@ def analyse(training, held_out, law, warmup, resamples, seed, check=lambda: None
                     (file, name, fits.score(fits.predict(other, curve), curve.losses))
                     for name, other in compared.items() if scored or name == law)
     return Analysis(fit, bootstrap, found, tuple(flags), compared, runs, in_sample, scores, resamples, seed,
-                    uncertainties(fit, bootstrap, found))
+                    uncertainties(fit, bootstrap, found), forecast_of(fit, bootstrap, curves, left_out=left_out))
 
 
 def uncertainties(fit, bootstrap, identification) -> dict:
@@ -283,6 +288,8 @@ def _remove_empty(folders):
 
 def record(result) -> dict:
     """The analysis as plain numbers and strings (what ``fit.json`` holds)."""
+    from ..checks.schedules import forecast
+
     fit, law = result.fit, result.fit.law
     return {
         "law": law.name, "title": law.title, "source": law.source,
@@ -303,6 +310,7 @@ def record(result) -> dict:
         "compared": {name: other.parameters for name, other in result.compared.items() if name != law.name},
         "bootstrap": {"resamples": result.resamples, "seed": result.seed,
                       "block_lengths": list(result.bootstrap.block_lengths)},
+        **forecast.record(result.forecast),
     }
 
 

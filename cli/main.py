@@ -22,6 +22,7 @@ COMMANDS = {
     "check": "Check one or more claims.",
     "figure": "Draw figures: PNG, PDF and the numbers behind them.",
     "fit": "Fit a scaling law to your own loss curves, predict others.",
+    "plan": "Best learning rates or batch sizes of a run, from a task or a fit.",
     "sweep": "Compute a grid of parameters into one table.",
     "demo": "Open a topic's classroom notebook.",
     "cite": "Print BibTeX for a topic's papers and for theorycheck.",

@@ -113,7 +113,7 @@ def test_check_names_what_was_not_decided(invented, capsys):
 
 
 @pytest.mark.parametrize(("arguments", "parts"), [
-    (["nonsense"], ["command is 'nonsense'", "run, list, check, figure, fit, sweep, demo, cite"]),
+    (["nonsense"], ["command is 'nonsense'", "run, list, check, figure, fit, plan, sweep, demo, cite"]),
     (["check"], ["CLAIM"]),
     (["check", "good.paralels"], ["'good.paralels'", "good.parallels"]),
     (["check", "paralels"], ["'paralels'", "good.parallels"]),

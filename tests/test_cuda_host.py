@@ -242,7 +242,7 @@ def test_the_reduced_recursion_has_the_bits_of_the_cpu(device, dimension, sample
 
 @pytest.mark.parametrize("dimension, samples, width", [(3, 7, 40), (21, math.inf, 300), (32, 5, 600)])
 def test_the_network_agrees_to_rounding(device, dimension, samples, width):
-    experiment = network(dimension, samples, width, method="direct")
+    experiment = network(dimension, samples, width, method="direct", step=0.001)
     got = gpu.OnDevice(experiment, experiment.on_gpu(), device).sample(3, 5, 3)
     want = experiment.sample(3, 5, 3)
     np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-12 * np.abs(want).max())

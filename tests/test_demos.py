@@ -69,3 +69,13 @@ def test_the_fsl_demo_says_when_a_rate_is_refused(fsl_run):
         "peak": Fixed(0.6), "replicas": Fixed(32), "makers": fsl_run[1]["makers"]})
     assert names["measured"] is None and "learning rate" in names["message"]
     assert math.isinf(names["ratio"]) or names["ratio"] > 1
+
+
+def test_the_label_noise_demo_does_not_judge_the_slow_flow_where_it_is_not_valid():
+    app = loaded(next(path for path in DEMOS if path.stem == "label_noise"))
+    for noise, target, valid in ((6.0, 4.0, True), (6.0, 0.0, False), (10.0, 0.5, False)):
+        _, names = app.run(defs={"noise": Fixed(noise), "target": Fixed(target), "step": Fixed(0.004 - 0.001 * valid),
+                                 "width": Fixed(50)})
+        assert names["flow"] is not None and (names["worst"] is not None) == valid
+        assert "inf" not in "".join(names["lines"])
+    assert "ends at about" in "".join(names["lines"])

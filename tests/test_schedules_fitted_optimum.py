@@ -78,12 +78,12 @@ def test_no_usual_schedule_beats_the_optimum_and_limits_hold(name, case):
     assert found.rates.min() >= floor * PEAK * (1 - 1e-12) and found.rates.max() <= PEAK * (1 + 1e-12)
     for cooldown in (0.05, 0.15, 0.3, 0.6, 1.0):
         rival = np.maximum(lr.wsd(rows.size, PEAK, cooldown, shape="linear").rates, floor * PEAK)
-        assert found.loss <= final_loss(law, rows, rival) + 1e-12
+        assert name == "fsl with source" or found.loss <= final_loss(law, rows, rival) + 1e-12
     for rates in best.parametric(rows, PEAK, floor * PEAK).values():
         assert floor * PEAK <= rates.min() and rates.max() <= PEAK
         assert found.loss <= final_loss(law, rows, rates) + 1e-12
-    if law.falls_only:
-        assert np.diff(found.rates).max() <= 1e-12 * PEAK
+    if name != "fsl with source":
+        assert np.diff(found.rates).max() <= 1e-3 * PEAK   # a free descent may ripple, within its tolerance
     if name == "blind":
         assert (found.rates == PEAK).all()
 
@@ -91,12 +91,22 @@ def test_no_usual_schedule_beats_the_optimum_and_limits_hold(name, case):
 def test_random_falling_schedules_do_not_beat_the_optimum():
     rng = np.random.default_rng(0)
     rows = best.rows_of(500)
-    for law in LAWS.values():
+    for name in ("fsl", "mpl", "blind"):
+        law = LAWS[name]
         found = best.optimal_rates(law, rows, PEAK)
         for _ in range(40):
             knots = np.sort(rng.uniform(0, 1, 6))[::-1] ** rng.uniform(0.1, 2)
             rival = np.interp(np.linspace(0, 1, rows.size), np.linspace(0, 1, 6), knots) * PEAK
             assert found.loss <= final_loss(law, rows, rival) + 1e-12
+
+
+def test_a_source_weight_does_not_pay_for_a_low_rate_at_the_start():
+    """The law itself would: its sum over drops rewards a drop at once, before any run has seen it hold."""
+    law, rows = LAWS["fsl with source"], best.rows_of(6000, 300)
+    found = best.optimal_rates(law, rows, PEAK, 0.1 * PEAK)
+    assert (found.rates[:2000] > 0.999 * PEAK).all() and found.rates[-1] < 0.3 * PEAK
+    low = np.minimum(found.rates, PEAK * np.clip(rows.steps / 2000, 0.1, 1.0))
+    assert final_loss(law, rows, low) < found.loss - 0.02
 
 
 def test_water_filling_and_descent_agree_where_the_law_is_convex():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from theorycheck.theory import fsl, learning_rates
-from theorycheck.theory.schedules import anytime, shapes
+from theorycheck.theory.schedules import anytime, exponents, shapes
 from theorycheck.theory.schedules.variational import optimum
 
 FAMILY = {
@@ -197,6 +197,44 @@ def test_anytime_schedules():
     assert anytime.tuned(1.0, 2.0, 1e8, 0.75, cap=0.3) .capped
 
 
+@pytest.mark.parametrize("s, beta, chi, cap", [(3.0, 1.5, 0.7, 1.0), (2.0, 2.0, 0.7, 10.0), (1.0, 2.0, 0.75, 1e4),
+                                               (1.0, 2.0, 0.75, 0.5), (2.0, 1.5, 0.8, 0.5), (3.0, 4.0, 0.5, 1.0)])
+def test_powers_of_the_tuned_amplitude(s, beta, chi, cap):
+    # found by minimising the law, the balance of signal, first and last steps nowhere used
+    near, far = (anytime.tuned(s, beta, n, chi, cap=cap) for n in (1e24, 1e30))
+    loss, amplitude = anytime.tuned_powers(s, beta, chi, capped=cap < 1)
+    assert math.log(far.risk / near.risk) / math.log(1e6) == pytest.approx(loss, abs=2e-3)
+    assert math.log(far.amplitude / near.amplitude) / math.log(1e6) == pytest.approx(amplitude, abs=2e-3)
+
+
+@given(s=st.floats(0.05, 5.0), beta=st.floats(1.05, 6.0), chi=st.floats(0.0, 0.99), capped=st.booleans())
+def test_largest_power_of_the_common_rate(s, beta, chi, capped):
+    edge = anytime.largest_power(s, beta, capped)
+    assert edge > 0.5 or capped and edge <= s / (1 + s)
+    loss = anytime.tuned_powers(s, beta, chi, capped)[0]
+    if chi < edge - 1e-9:
+        assert loss == pytest.approx(-s / (1 + s), rel=1e-9)
+    elif chi > edge + 1e-9:
+        assert loss > -s / (1 + s)
+
+
+@pytest.mark.parametrize("edge", [2 / 3, 1 - 1 / 3, 1 - 1 / 3 + 1e-15])
+def test_boundary_of_the_regimes_is_not_decided_by_rounding(edge):
+    found = shapes.exponents(edge, 3.0, 2.0)
+    assert found["regime"] == "boundary" and found["logarithm"] == pytest.approx(2 / 3)
+    assert shapes.exponents(edge, 4.0, 2.0)["regime"] == "boundary"
+    assert found["risk"] == pytest.approx(-2 / 3) and found["peak"] == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("own", [3.0, 3.0 + 4e-16, 3.0 - 4e-16])
+def test_boundary_of_the_tails_is_not_decided_by_rounding(own):
+    shape = shapes.power(own - 1.0)
+    assert shapes.noise_coefficient(shape, 3.0) == pytest.approx(3.0 ** (2 / 3))
+    assert math.isinf(shapes.price(shape, 3.0)) and math.isinf(shapes.power_price(own - 1.0, 3.0))
+    with pytest.raises(ValueError, match="carries a logarithm"):
+        shapes.asymptotic_risk(shape, 1.0, 3.0, 1e6)
+
+
 def test_exact_sgd_prefers_the_order_of_the_law():
     problem, steps = fsl.PowerLawRegression(1.0, 4.0), 2**14
     spectrum = fsl.compress(problem, 1.0 * steps, tolerance=1e-6)
@@ -227,6 +265,19 @@ def test_exact_sgd_prefers_the_order_of_the_law():
     (lambda: anytime.schedule(10, 0.1, 1.0), r"power is 1.0; it must be in \[0, 1\)"),
     (lambda: anytime.noise(10, 0.1, 0.5, 1.0), "capacity is 1.0; it must be finite and > 1"),
     (lambda: anytime.ramp_noise(10, -1, 1.5), "power is -1.0; it must be finite and >= 0"),
+    (lambda: anytime.tuned(1.0, 2.0, 1e300, 0.5), r"steps is 1e\+300; it must be at most 1e\+40"),
+    (lambda: anytime.tuned(1.0, 2.0, 1e35, 0.5, cap=1e9), "cap is 1e\\+09; cap x steps must be at most 1e\\+40, so"),
+    (lambda: anytime.noise(1e30, 1e30, 0.5, 2.0), "amplitude is 1e\\+30; amplitude x steps must be at most"),
+    (lambda: anytime.ramp_data(1e300, 5.0), "horizon is 1e\\+300; it must be at most 1e\\+40"),
+    (lambda: anytime.ramp_data(1e30, 50.0), "power is 50; it must be at most 9.13"),
+    (lambda: anytime.ramp_data(10.0, -1.0), "power is -1.0; it must be finite and >= 0"),
+    (lambda: anytime.ramp_exponent(-1.0, 1.5), "power is -1.0; it must be finite and >= 0"),
+    (lambda: anytime.ramp_exponent(math.nan, 1.5), "power is nan; it must be finite and >= 0"),
+    (lambda: shapes.noise("linear", 2.0, 10, 0.1), "shape is 'linear'; it must be a Shape"),
+    (lambda: shapes.tuned("linear", 1.0, 2.0, 10), "shape is 'linear'; it must be a Shape"),
+    (lambda: shapes.price("linear", 2.0), "shape is 'linear'; it must be a Shape"),
+    (lambda: shapes.tuned(shapes.linear(), 1.0, 2.0, 1e38, cap=1e9), "cap is 1e\\+09; cap x steps must be at most"),
+    (lambda: exponents.shape_powers(1.0, 2.0, -1.0), r"tail is -1.0; it must be in \[0, 1e\+30\]"),
     (lambda: anytime.ramp_exponent(0.2, 0.5), "memory must be > 1, or < 1 with power > 0.5"),
 ])
 def test_bad_input_is_refused_in_one_line(call, message):

@@ -328,7 +328,7 @@ def test_larger_batches_stand_larger_steps_and_the_bound_is_in_the_message():
     large = theory.TwoLayerLinear(20, 1000, 0.04, 0.0, 1.0)
     with pytest.raises(ValueError, match=rf"step is 0.04; .* in \(0, {2 / large.kernel_scale:.6g}\)"):
         sgd.BatchDescent(large, 10, math.inf)
-    assert sgd.BatchDescent(large, 10, math.inf, catapult=True).name == "label_noise.batches_catapult/1"
+    assert sgd.BatchDescent(large, 10, math.inf, catapult=True).name == "label_noise.batches_catapult/2"
     with pytest.raises(ValueError, match="at the start needs it in"):
         sgd.SharpnessAware(theory.TwoLayerLinear(20, 1000, 2e-3, 0.0, 1.0), 10, 0.1)
     with pytest.raises(ValueError, match=r"step is 0.3; mean-square stability at amplitude 0.740083 needs it"):
@@ -346,7 +346,7 @@ def test_a_radius_that_collapses_is_refused_with_the_bound_unless_named():
     assert bound == pytest.approx(math.sqrt(math.pi / 2 * math.sqrt(20) / 21))
     with pytest.raises(ValueError, match=rf"radius is 0.6; short of collapse .* below {bound:.6g}, unless"):
         sgd.SharpnessAware(model, 10, 0.6)
-    assert sgd.SharpnessAware(model, 10, 0.6, collapse=True).name == "label_noise.sharpness_aware_collapse/1"
+    assert sgd.SharpnessAware(model, 10, 0.6, collapse=True).name == "label_noise.sharpness_aware_collapse/2"
     assert collapse_radius(20, 4.0) == pytest.approx(2 * bound) and collapse_radius(20, 0.0) == math.inf
     with pytest.raises(ValueError, match="dimension is 0"):
         collapse_radius(0, 1.0)

@@ -47,7 +47,7 @@ def _sharpness_aware(first, second, x, label, step, radius):
 
 
 def _compare(measured, expected, scale):
-    """Changes in units of what was subtracted; each is at least 10^9 times the rounding."""
+    """Changes in units of what was subtracted; over 10^9 roundings at the most, over 10^7 at the least."""
     return judges.equal(measured / scale, expected / scale, atol=ROUNDING)
 
 
@@ -103,7 +103,13 @@ def _(effort):
     return _imbalances(effort, radius=2.0 * RADIUS)
 
 
-def _imbalances(effort, sign=1.0, radius=RADIUS):
+@imbalance_step.control("gradient descent that moves the second layer by the first as already moved")
+def _(effort):
+    """That turns the sign of the second layer's part, of order h^2 as the change itself."""
+    return _imbalances(effort, late=True)
+
+
+def _imbalances(effort, sign=1.0, radius=RADIUS, late=False):
     pieces = {}
     for width, dimension in SIZES:
         for replica in range(effort.choose(3, 100)):
@@ -115,7 +121,8 @@ def _imbalances(effort, sign=1.0, radius=RADIUS):
             expected += (sign - 1.0) * (STEP * g) ** 2 * (x @ x) * squares
             pieces.setdefault("sgd", []).append((identities.imbalance(after, layer) - before, expected, scale))
             error = target - first.T @ second
-            moved = identities.imbalance(first + STEP * np.outer(second, error), second + STEP * first @ error)
+            stepped = first + STEP * np.outer(second, error)
+            moved = identities.imbalance(stepped, second + STEP * (stepped if late else first) @ error)
             pieces.setdefault("descent", []).append(
                 (moved - before, identities.descent_imbalance(first, second, error, STEP), scale))
             moved = identities.imbalance(*_sharpness_aware(first, second, x, label, STEP, RADIUS))

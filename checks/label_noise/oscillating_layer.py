@@ -17,6 +17,7 @@ from .paper import LABEL_NOISE
 
 SEED = 20_260_315
 DIMENSION = 20
+FIRST_NORM = sgd.OBSERVABLES.index("first_norm")
 
 
 @claim("oscillation_moments", topic="label_noise", paper=LABEL_NOISE, where="Lemma 4", stance="derived",
@@ -62,14 +63,21 @@ def _(effort):
 @claim("oscillation_settling", topic="label_noise", paper=LABEL_NOISE, where="Lemma 4", stance="stated",
        statement="m = eta^(-1/2), q = eta^(1/4): there is t0 <= 1/eta^2 with E avg|w_i|^2 <= sqrt(eta)")
 def oscillation_settling(effort):
-    """At eta = 1e-2 and 4e-3 by simulation, at 1/eta^2 and at the closed form's t0; at smaller eta exactly."""
-    return judges.every(measured=_settled(effort, lambda model: oscillation.settling_time(model)),
+    """At eta = 1e-2 and 4e-3 by simulation, at 1/eta^2 and at 1.1 of the closed form's t0, by when the norm must be
+    below the level by ``eta^0.05``; at smaller eta exactly.
+    """
+    return judges.every(measured=_settled(effort, lambda model: _near_settling(model, 1.1)),
                         lemma=_settled(effort, lambda model: round(model.step**-2)), exact=_exact_times())
 
 
 @oscillation_settling.control("by the time eta^(-3/2), without the logarithm")
 def _(effort):
     return _settled(effort, lambda model: round(model.step**-1.5))
+
+
+@oscillation_settling.control("by 0.9 of the closed form's t0")
+def _(effort):
+    return _settled(effort, lambda model: _near_settling(model, 0.9))
 
 
 @oscillation_settling.control("a frozen second layer")
@@ -80,7 +88,10 @@ def _(effort):
 @claim("oscillation_time", topic="label_noise", paper=LABEL_NOISE, where="Lemma 4", stance="derived",
        statement="t0 = (1/2) ln(1/eta) eta^(-3/2) (1 + o(1)), a factor eta^(1/2) ln(1/eta)/2 below the printed 1/eta^2")
 def oscillation_time(effort):
-    """Local slopes of the exact t0 over eta = 1e-3 to 1e-7 against those of its law."""
+    """``|t0/law - 1| <= eta^(3/4)`` for eta = 1e-3 to 1e-7, which pins the constant and the limit.
+
+    The neglected terms (derived): the limit's share of the level, ``eta^(3/4)/ln(1/eta)``, and eta/4 of the rate.
+    """
     return _time_law(lambda eta: 0.5 * np.log(1 / eta) * eta**-1.5)
 
 
@@ -92,6 +103,21 @@ def _(effort):
 @oscillation_time.control("eta^(-3/2) without the logarithm")
 def _(effort):
     return _time_law(lambda eta: eta**-1.5)
+
+
+@oscillation_time.control("ln(1/eta) eta^(-3/2), twice the law")
+def _(effort):
+    return _time_law(lambda eta: np.log(1 / eta) * eta**-1.5)
+
+
+@oscillation_time.control("half the law")
+def _(effort):
+    return _time_law(lambda eta: 0.25 * np.log(1 / eta) * eta**-1.5)
+
+
+@oscillation_time.control("1.01 of the law")
+def _(effort):
+    return _time_law(lambda eta: 0.505 * np.log(1 / eta) * eta**-1.5)
 
 
 def lemma(step):
@@ -107,7 +133,7 @@ def _cases(effort):
 
 @cache
 def _simulated(effort, model, times, frozen, replicas):
-    return sgd.simulate_oscillation(model, times[-1], replicas=effort.choose(1, 10) * replicas, seed=SEED, times=times,
+    return sgd.simulate_oscillation(model, times[-1], replicas=effort.choose(1, 4) * replicas, seed=SEED, times=times,
                                     frozen=frozen, **effort.engine)
 
 
@@ -117,8 +143,8 @@ def _run(effort, model, times, frozen=False, replicas=1000):
 
 def _norms(runs, model):
     """``(1/m) sum ||w_i||^2`` of an estimate, as the judge takes it."""
-    return judges.Sample(runs.mean[:, 3] / model.width, runs.stderr[:, 3] / model.width, runs.replicas,
-                         runs.skewness[:, 3])
+    mean, error, skewness = (part[:, FIRST_NORM] for part in (runs.mean, runs.stderr, runs.skewness))
+    return judges.Sample(mean / model.width, error / model.width, runs.replicas, skewness)
 
 
 def _moments(effort, predicted):
@@ -148,21 +174,32 @@ def _settled(effort, time, frozen=False):
     parts = {}
     for step, replicas in ((1e-2, 1000), (4e-3, 100)):
         model = lemma(step)
-        times = sorted((round(step**-1.5), oscillation.settling_time(model), round(step**-2)))
+        times = sorted((round(step**-1.5), _near_settling(model, 0.9), _near_settling(model, 1.1), round(step**-2)))
         runs, place = _run(effort, model, times, frozen, replicas), times.index(time(model))
         parts[f"eta = {step:g}"] = judges.inequality(
-            runs.mean[place, 3] / model.width, np.sqrt(step), resolution=0.05,
-            stderr=runs.stderr[place, 3] / model.width, over=f"t = {times[place]}")
+            runs.mean[place, FIRST_NORM] / model.width, np.sqrt(step), resolution=0.05,
+            stderr=runs.stderr[place, FIRST_NORM] / model.width, over=f"t = {times[place]}")
     return judges.every(**parts)
+
+
+def _near_settling(model, factor):
+    """A multiple of the closed form's t0, in whole steps."""
+    return round(factor * _settling(model))
+
+
+@cache
+def _settling(model):
+    return oscillation.settling_time(model)
 
 
 def _exact_times():
     steps = np.array([1e-3, 1e-4, 1e-5, 1e-6])
-    times = np.array([float(oscillation.settling_time(lemma(step))) for step in steps])
+    times = np.array([float(_settling(lemma(step))) for step in steps])
     return judges.inequality(times, steps**-2.0, at={"eta": steps})
 
 
 def _time_law(predicted):
     steps = np.geomspace(1e-7, 1e-3, 9)
-    times = np.array([float(oscillation.settling_time(lemma(step))) for step in steps])
-    return judges.local_slopes(steps, times, predicted(steps), 0.01)
+    times = np.array([float(_settling(lemma(step))) for step in steps])
+    gap = np.abs(times / predicted(steps) - 1.0)
+    return judges.inequality(gap, steps**0.75, at={"eta": steps}, over="|t0/law - 1|")

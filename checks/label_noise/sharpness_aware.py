@@ -21,15 +21,18 @@ SEED = 20_260_314
 STEPS_OF_DESCENT = (2.8e-3, 2e-3, 1.4e-3, 1e-3)
 RADII = {0.05: 24, 0.1: 96}
 """Radii and replicas at quick effort; the smaller one fluctuates less and takes longer."""
+SMALLEST = 0.02
+"""A third radius at full effort, at the smallest step."""
 SPAN, MOMENTS = 2.0, 20
 MARGIN = 0.02
-"""On ``||W||^2``, relative: the neglected (h ||M||)^2 is 0.01 at the largest step, the rest is for the error bars."""
+"""On ``||W||^2``, relative: the correction is of first order in h ||M||, 4% at the largest step and the start.  Terms
+of second order are left, whatever rho; their constant is not derived, and the margin is set."""
 
 
 @claim("sam_slow_flow", topic="label_noise", paper=LABEL_NOISE, where="Fig. 4", stance="derived",
-       statement="|W|^2 under batch-1 SAM follows the slow flow of label noise with v = 2 eta rho^2, to second order")
+       statement="|W|^2 under batch-1 SAM follows the slow flow of label noise with v = 2 eta rho^2, corrected")
 def sam_slow_flow(effort):
-    """Two radii, four step sizes; with the first-order term of the shifted residual."""
+    """Within 2%, two radii, four step sizes; with the first-order term of the shifted residual."""
     return _flows(effort, lambda rho: rho)
 
 
@@ -46,7 +49,7 @@ def _(effort):
 @claim("sam_slow_flow_order", topic="label_noise", paper=LABEL_NOISE, where="Fig. 4", stance="derived",
        statement="v = 2 eta rho^2 alone misses ln|W|^2 under SAM by a first-order term in eta, whatever rho")
 def sam_slow_flow_order(effort):
-    """Mean of ln(flow/run) over times from v t = 0.5 on; its ratio between the radii is one."""
+    """Mean of ln(flow/run) over times from v t = 0.6 on, all positive; its ratio between the radii is one."""
     gaps = {rho: _gaps(effort, rho, "none") for rho in RADII}
     parts = {f"rho = {rho:g}": judges.exponent(STEPS_OF_DESCENT, gap, 1.0, 0.2, stderr=error)
              for rho, (gap, error) in gaps.items()}
@@ -56,9 +59,9 @@ def sam_slow_flow_order(effort):
     return judges.every(**parts, ratio=ratio)
 
 
-@sam_slow_flow_order.control("v = 2.1 eta rho^2, which leaves a term of order zero")
+@sam_slow_flow_order.control("v = 1.9 eta rho^2, which leaves a term of order zero")
 def _(effort):
-    gap, error = _gaps(effort, min(RADII), "none", 1.05)
+    gap, error = _gaps(effort, min(RADII), "none", 0.95)
     return judges.exponent(STEPS_OF_DESCENT, gap, 1.0, 0.2, stderr=error)
 
 
@@ -82,9 +85,13 @@ def _(effort):
 
 
 @claim("sam_collapse", topic="label_noise", paper=LABEL_NOISE, where="Fig. 4", stance="derived",
-       statement="SAM falls to the origin from rho_c on, rho_c^2 = (pi/2) sqrt(d) |theta*|/(d+1) up to a fifth")
+       statement="SAM falls to the origin from rho_c on, rho_c^2 = (pi/2) sqrt(d) |theta*|/(d+1) to a fifth; d >= 5")
 def sam_collapse(effort):
-    """Collapse experiments, named so: all replicas keep ``tr H`` above half its least value, or all lose it."""
+    """Collapse experiments, named so: all replicas keep ``tr H`` above half its least value, or all lose it.
+
+    d = 5 and 20 (50 at full effort).  In fewer dimensions the fluctuations of N blur the boundary by more than a fifth:
+    no collapse is seen up to 1.6 rho_c for d = 1 and 1.3 for d = 2.
+    """
     return _collapse(effort, lambda d: 1.0)
 
 
@@ -96,6 +103,37 @@ def _(effort):
 @sam_collapse.control("rho_c^2 = (pi/2) |theta*|/sqrt(5) at every d")
 def _(effort):
     return _collapse(effort, lambda d: collapse_radius(5, 1.0) / collapse_radius(d, 1.0))
+
+
+@claim("sam_two_phases", topic="label_noise", paper=LABEL_NOISE, where="Fig. 4", stance="reconstructed",
+       statement="SAM: first avg|w_i| falls fivefold with mean |cos(w_i, theta*)| below 0.4, then |cos| exceeds 0.95")
+def sam_two_phases(effort):
+    """n = 200, m = 1000, d = 20, eta = 1e-3 as in Fig. 2; rho = 0.3, ||theta*|| = 1 and the times 2e4, 1e5 are ours.
+
+    The thresholds are ours too: of what the figure shows by eye only the order of the two phases is a statement.
+    """
+    return _phases(effort, 0.3)
+
+
+@sam_two_phases.control("rho = 0.03: slow times a hundred times shorter")
+def _(effort):
+    return _phases(effort, 0.03)
+
+
+@sam_two_phases.control("rho = 0: SGD on clean labels")
+def _(effort):
+    return _phases(effort, 0.0)
+
+
+def _phases(effort, rho):
+    model = theory.TwoLayerLinear(20, 1000, 1e-3, 0.0, 1.0, samples=200)
+    runs = sgd.simulate_sharpness_aware(model, 100_000, rho, replicas=effort.choose(8, 64), seed=SEED, neurons=True,
+                                        times=[0, 20_000, 100_000], **effort.engine)
+    (start, norm, _), (_, early, late) = runs.mean[:, 7], runs.mean[:, 8]
+    error = runs.stderr[:, 7:9]
+    return judges.every(norm=judges.inequality(norm / start, 0.2, stderr=error[1, 0] / start),
+                        before=judges.inequality(early, 0.4, stderr=error[1, 1]),
+                        after=judges.inequality(0.95, late, stderr=error[2, 1]))
 
 
 def _model(step):
@@ -129,7 +167,27 @@ def _flows(effort, radius, corrected="gaussian"):
             expected = _flow(step, radius(rho), times, corrected)
             parts[f"eta = {step:g}, rho = {rho:g}"] = judges.inequality(
                 np.abs(runs.mean[:, 3] / expected - 1.0), MARGIN, stderr=runs.stderr[:, 3] / expected, at={"t": times})
-    return judges.every(**parts)
+    return judges.every(**parts, **effort.choose(dict, lambda: _at_full_effort(effort, radius, corrected))())
+
+
+def _at_full_effort(effort, radius, corrected):
+    """A smaller radius; and the decay of ``||W||^2`` in phase I of the paper's widths, m = 1000, d = 20."""
+    step = min(STEPS_OF_DESCENT)
+    times = _times(step, SMALLEST)
+    small = sgd.simulate_sharpness_aware(_model(step), int(times[-1]), SMALLEST, replicas=32, seed=SEED + 50,
+                                         times=times, start=slow_dynamics.start(), **effort.engine)
+    cases = {f"rho = {SMALLEST:g}": (small, _flow(step, radius(SMALLEST), times, corrected))}
+    for step in (1e-4, 2e-4):
+        wide = theory.TwoLayerLinear(20, 1000, step, 0.0, 1.0)
+        begin = sgd.draws(sgd.Descent(theory.TwoLayerLinear(20, 1000, 1e-9, 0.0, 1.0), 1), SEED)[2]
+        times = np.array([int(0.1 / (2.0 * step * 0.05**2))])
+        runs = sgd.simulate_sharpness_aware(wide, int(times[-1]), 0.05, replicas=32, seed=SEED + 51, times=times,
+                                            start=begin, **effort.engine)
+        path = slow_flow.path(wide, times, theory.gram(*begin), corrected=corrected, radius=radius(0.05))
+        cases[f"m = 1000, eta = {step:g}"] = runs, path.first_norm
+    return {name: judges.inequality(np.abs(runs.mean[:, 3] / expected - 1.0), MARGIN,
+                                    stderr=runs.stderr[:, 3] / expected)
+            for name, (runs, expected) in cases.items()}
 
 
 def _gaps(effort, rho, corrected, faster=1.0):
@@ -139,7 +197,7 @@ def _gaps(effort, rho, corrected, faster=1.0):
         times, runs = run(effort, step, rho)
         gaps.append(np.mean(np.log(_flow(step, rho, faster * times, corrected) / runs.mean[:, 3])[late]))
         errors.append(np.mean((runs.stderr[:, 3] / runs.mean[:, 3])[late]))
-    return np.abs(gaps), np.array(errors)
+    return np.array(gaps), np.array(errors)
 
 
 @cache
@@ -175,14 +233,14 @@ def _equivalence(effort, stretch):
                                                      over=f"gap {gap[worst]:.4f}, predicted {expected[worst]:.4f}")
     steps = np.array([4e-4, 2e-4, 1e-4, 5e-5])
     ends = [_predicted_gap(step, rho, [SPAN / (2.0 * step * rho**2)])[0] for step in steps]
-    return judges.every(**parts, order=judges.order(steps, np.abs(ends), 1.0, 0.05))
+    return judges.every(**parts, order=judges.order(steps, -np.array(ends), 1.0, 0.05))
 
 
 def _collapse(effort, boundary):
     """The sign of what is left of ``tr H`` changes at the boundary, in units of ``rho_c``."""
     parts = {}
-    for d, step in effort.choose(((5, 4e-3), (20, 2e-3)), ((3, 4e-3), (5, 2e-3), (20, 1e-3), (50, 5e-4))):
-        factors = np.array([0.2, 0.4, 0.8, 1.2, 1.6, 2.4])
+    for d, step in effort.choose(((5, 4e-3), (20, 2e-3)), ((5, 2e-3), (20, 1e-3), (50, 5e-4))):
+        factors = np.array([0.1, 0.4, 0.8, 1.2, 1.6, 2.4])
         left = np.array([_left(effort, d, step, factor) for factor in factors])
         parts[f"d = {d}"] = judges.sign_change(factors, left, boundary(d), width=0.5)
     return judges.every(**parts)

@@ -15,9 +15,9 @@ ROUNDING = 1e-11
 """Relative: rounding of a thousand operations per step, grown along a stable path of 2000 steps (set, not derived)."""
 
 
-def readme(noise=4.0):
-    """The setting of the authors' repository, ``||theta*|| = 1`` (not printed)."""
-    return theory.TwoLayerLinear(20, 1000, 1e-3, noise, 1.0, samples=200)
+def readme(noise=4.0, target=1.0, width=1000):
+    """The setting of the authors' repository; ``||theta*||``, not printed, is 1 unless said otherwise."""
+    return theory.TwoLayerLinear(20, width, 1e-3, noise, target, samples=200)
 
 
 @claim("width_free_recursion", topic="label_noise", paper=LABEL_NOISE, where="Sec. 3", stance="derived",

@@ -98,15 +98,20 @@ def _(effort):
     return _ramp(effort, 2.0)
 
 
-def _ramp(effort, bend):
-    """``bend`` multiplies the ramp's slope; 0 stands for the other control, whose count grows like D."""
+@batch_ramp_saves_steps.control("exact SGD against the law of a capacity larger by 0.3")
+def _(effort):
+    return _ramp(effort, 1.0, 0.3)
+
+
+def _ramp(effort, bend, shift=0.0):
+    """``bend`` multiplies the ramp's slope; 0 stands for another control, whose count grows like D."""
     sizes = np.array(optima.powers_of_two(10, effort.choose(18, 20), 2))
     far = 10.0 ** np.arange(8.0, 18.5)
     parts = {}
     for s, beta in EASY:
         label = f"s={s:g} beta={beta:g}"
         runs = [optima.best_batches(s, beta, float(data), RATE) for data in sizes]
-        law = [optima.best_by_law(s, beta, float(data), 1.0 / RATE).horizon for data in sizes]
+        law = [optima.best_by_law(s, beta + shift, float(data), 1.0 / RATE).horizon for data in sizes]
         power = beta / (1.0 + s * beta) if bend else 1.0
         parts[f"steps {label}"] = judges.local_slopes(sizes, [run.steps for run in runs], law, 0.03)
         parts[f"steps, power {label}"] = judges.exponent(
@@ -141,6 +146,11 @@ def _(effort):
     return _easy(effort, _best_constant)
 
 
+@batch_schedule_easy.control("exact SGD against the law of a capacity larger by 0.3")
+def _(effort):
+    return _easy(effort, lambda s, beta, data: optima.best_batches(s, beta, data, RATE), 0.3)
+
+
 def _best_constant(s, beta, data, rate=RATE):
     """The number of steps at which a constant batch size does best."""
     model, tried = optima.spectrum(s, beta, data), {}
@@ -151,7 +161,7 @@ def _best_constant(s, beta, data, rate=RATE):
                            batches=np.full(steps, data / steps))
 
 
-def _easy(effort, find):
+def _easy(effort, find, shift=0.0):
     sizes = np.array(optima.powers_of_two(10, effort.choose(18, 20), 2), dtype=float)
     far = 10.0 ** np.arange(8.0, 18.5)
     parts = {}
@@ -160,7 +170,8 @@ def _easy(effort, find):
         powers = beta / (1.0 + s * beta), (0.5 + s * beta) / (1.0 + s * beta), -s * beta / (1.0 + s * beta)
         seen = np.array([(run.horizon, run.batches[-1], run.loss) for run in runs]).T
         near, limit = (np.array([(law.horizon, law.ratios[-1], law.loss) for law in (
-            optima.best_by_law(s, beta, data) for data in grid)]).T for grid in (sizes, far))
+            optima.best_by_law(s, capacity, data) for data in grid)]).T
+            for grid, capacity in ((sizes, beta + shift), (far, beta)))
         for name, here, there, beyond, power in zip(("T", "last batch", "loss"), seen, near, limit, powers):
             label = f"{name} s={s:g} beta={beta:g}"
             parts[label] = judges.local_slopes(sizes, here, there, 0.03)
@@ -171,14 +182,15 @@ def _easy(effort, find):
     return judges.every(**parts)
 
 
-def _rule(run):
-    """``m/[K (S + sigma^2)]^(1/2)``, all steps but 2 per cent at either end."""
+def _rule(run, smallest=None):
+    """``m/[K (S + sigma^2)]^(1/2)``, all steps (above a smallest batch: those) but 2 per cent at either end."""
     rates = np.full(run.steps, run.rate)
     schedule = learning_rates.Schedule(rates)
     total = _state_sums(run)
     root = np.sqrt(optima.kernel(run.spectrum, optima.remaining_times(schedule)) * (total + 1.0))
-    cut = int(0.02 * run.steps)
-    return (run.batches / root)[cut:run.steps - cut]
+    grows = np.arange(run.steps) if smallest is None else np.flatnonzero(run.batches > smallest * (1 + 1e-9))
+    cut = int(0.02 * grows.size)
+    return (run.batches / root)[grows[cut:grows.size - cut]]
 
 
 def _state_sums(run):
@@ -208,6 +220,8 @@ def batch_schedule_hard(effort):
     """Exact optimal batches >= 1 at eta = 0.2: steps above the floor, last batch and loss.
 
     Local slopes against the law's (0.03), the law's against the powers up to 1e15, and no more steps than samples.
+    Where batches grow they do so by the square root: ``m/[K (S+sigma^2)]^(1/2)`` is constant up to the order of the
+    rate, 0.2, over all but 2 per cent of these steps at either end.
     """
     return _hard(effort, HARD, 1.0)
 
@@ -222,7 +236,12 @@ def _(effort):
     return _hard(effort, EASY[:1], 1.0)
 
 
-def _hard(effort, tasks, smallest, sizes=None):
+@batch_schedule_hard.control("exact SGD against the law of a capacity larger by 0.3")
+def _(effort):
+    return _hard(effort, HARD, 1.0, shift=0.3)
+
+
+def _hard(effort, tasks, smallest, sizes=None, shift=0.0):
     sizes = np.array(sizes or optima.powers_of_two(10, effort.choose(16, 18), 2), dtype=float)
     budgets = 10.0 ** np.arange(7.0, 15.5)
     parts = {}
@@ -232,10 +251,12 @@ def _hard(effort, tasks, smallest, sizes=None):
         seen = np.array([(run.horizon, np.mean(run.batches > smallest * (1 + 1e-9)), run.batches[-1], run.loss)
                          for run in runs]).T
         near, far = (np.array([(law.horizon, law.crossover / law.horizon, law.ratios[-1], law.loss) for law in (
-            optima.best_by_law(s, beta, data, 1.0 / RATE) for data in grid)]).T for grid in (sizes, budgets))
+            optima.best_by_law(s, capacity, data, smallest / RATE) for data in grid)]).T
+            for grid, capacity in ((sizes, beta + shift), (budgets, beta)))
         for name, here, there, limit, power in zip(("T", "share", "last batch", "loss"), seen, near, far, powers):
             label = f"{name} s={s:.3g} beta={beta:g}"
             parts[label] = judges.local_slopes(sizes, here, there, 0.03)
             parts[f"power of {label}"] = judges.exponent(budgets, limit, power, 0.012, limit="large")
         parts[f"one pass s={s:.3g} beta={beta:g}"] = judges.inequality(seen[0], RATE * sizes)
+        parts[f"growth s={s:.3g} beta={beta:g}"] = judges.bounded(_rule(runs[-1], smallest), spread=1.0 + RATE)
     return judges.every(**parts)

@@ -97,10 +97,16 @@ def _gap(effort, tasks, power):
 def one_pass_bound(effort):
     """No schedule forgets the target faster than the largest rate (``eta_max lambda <= 1``), so the bias bounds it.
 
-    Attained: the ratio of the optimum to the bound falls with N towards one like the noise's share, ``u_1/T``; it must
-    be below 1.4 and falling for every task.
+    Constant, linear and cosine rates from the largest one are held to the bound beside the optimum.  Attained: the
+    ratio of the optimum to the bound falls with N towards one like the noise's share, ``u_1/T``; it must be below 1.4
+    and falling for every task.  The bound's power of N is judged up to 1e12.
     """
     return _bound(effort, HARD)
+
+
+@one_pass_bound.control("a bound ~ N^(-s beta/(1+s beta)), the minimax rate")
+def _(effort):
+    return _bound(effort, HARD, power=lambda s, beta: s * beta / (1.0 + s * beta))
 
 
 @one_pass_bound.control("easy tasks: the bound is far below what can be attained")
@@ -113,19 +119,30 @@ def _(effort):
     return _bound(effort, HARD, 0.25)
 
 
-def _bound(effort, tasks, share=1.0):
+def _least_bias(model, steps):
+    """The bound: the bias after so many steps at the largest rate."""
+    left = np.exp(2.0 * steps * np.log1p(-CAP * model.eigenvalues))
+    return 0.5 * model.sum(model.eigenvalues * model.target_squared * left) + model.approximation_error
+
+
+def _bound(effort, tasks, share=1.0, power=lambda s, beta: s):
     sizes = np.array(optima.powers_of_two(10, effort.choose(16, 18), 2))
+    far = 10.0 ** np.arange(6.0, 12.5)
     parts = {}
     for s, beta in tasks:
         label = f"s={s:.3g} beta={beta:g}"
         ratio = []
         for steps in sizes:
             found = optima.best_rates(s, beta, int(steps), CAP)
-            model = found.spectrum
-            left = (1.0 - CAP * model.eigenvalues) ** (2.0 * share * steps)
-            bound = 0.5 * model.sum(model.eigenvalues * model.target_squared * left) + model.approximation_error
-            ratio.append(found.loss / bound)
+            ratio.append(found.loss / _least_bias(found.spectrum, share * steps))
         ratio = np.array(ratio)
+        few = optima.spectrum(s, beta, CAP * sizes[0])
+        others = [fsl.exact_risk(few, shape(int(sizes[0]), CAP), times=[int(sizes[0])]).final
+                  for shape in (learning_rates.constant, learning_rates.linear, learning_rates.cosine)]
+        parts[f"other schedules {label}"] = judges.inequality(_least_bias(few, share * sizes[0]), others)
+        distant = optima.spectrum(s, beta, CAP * far[-1])
+        parts[f"power {label}"] = judges.exponent(far, [_least_bias(distant, steps) for steps in far], -power(s, beta),
+                                                  0.005, limit="large")
         parts[f"bound {label}"] = judges.inequality(1.0, ratio, at={"N": sizes})
         parts[f"attained {label}"] = judges.inequality(ratio, 1.4, at={"N": sizes})
         parts[f"falling {label}"] = judges.inequality(ratio[1:], ratio[:-1], at={"N": sizes[1:]})

@@ -100,8 +100,9 @@ def _(effort):
 def boundary_logarithm(effort):
     """Increments from ``eta_p N = 1e18`` to 1e36.
 
-    Neglected: K differs from its power law by ``u^-1`` and ``gamma + 1 = beta`` makes both u and y pure powers there,
-    so the rest falls like a power of ``eta_p N`` of order ``1/beta``; 1e-4 at 1e18 for beta = 4.
+    Neglected: K differs from its power law by ``u^-1``, f from its tail by ``y^k``, ``u ~ eta_p N y^beta``.  Each alone
+    adds a constant; together they leave ``(eta_p N)^-min{1, k/beta}``, at 1e18 1e-9 for 1-sqrt (k = 1, beta = 2),
+    1e-12 for cosine (k = 2, beta = 3) and rounding for pure powers.  Hence 1e-8.
     """
     return _logarithms(BOUNDARY, lambda beta, shape: shapes.noise_coefficient(shape, beta))
 
@@ -109,6 +110,11 @@ def boundary_logarithm(effort):
 @boundary_logarithm.control("the coefficient kappa of the tail left out")
 def _(effort):
     return _logarithms(BOUNDARY, lambda beta, shape: beta * (1.0 / beta)**(1.0 / beta))
+
+
+@boundary_logarithm.control("eta_p N from 1e6 on, where 1-sqrt still lacks (eta_p N)^(-1/2)")
+def _(effort):
+    return _logarithms(BOUNDARY, lambda beta, shape: shapes.noise_coefficient(shape, beta), first=6)
 
 
 @boundary_logarithm.control("cosine at beta = 2.8: no logarithm, increments fall like (eta_p N)^(1/3 - 1/beta)")
@@ -210,13 +216,13 @@ def _regimes(boundary):
     return judges.every(**parts)
 
 
-def _logarithms(cases, constant):
-    times, measured, expected = 10.0 ** np.arange(18, 37, 6), [], []
+def _logarithms(cases, constant, first=18):
+    times, measured, expected = 10.0 ** np.arange(first, first + 19, 6), [], []
     for beta, shape in cases:
         scaled = shapes.noise(shape, beta, 1.0, times) * times ** (-1.0 / beta)
         measured.append(np.diff(scaled) / np.diff(np.log(times)))
         expected.append(constant(beta, shape))
-    return judges.equal(measured, np.array(expected)[:, None], rtol=1e-4,
+    return judges.equal(measured, np.array(expected)[:, None], rtol=1e-8,
                         at={"beta": np.array([[beta] for beta, _ in cases]), "eta N": np.sqrt(times[1:] * times[:-1])})
 
 

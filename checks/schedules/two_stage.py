@@ -3,13 +3,12 @@
 from functools import cache
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from ...theory.fsl.compression import compress
 from ...theory.fsl.problem import PowerLawRegression
 from ...theory.schedules import exponents
 from ...theory.schedules.power_law import PowerLaw
-from ...theory.schedules.stages import Stage
+from ...theory.schedules.stages import Stage, best_switch
 from ...theory.schedules.two_stage import interior, limit_length, two_stage
 from .. import judges
 from ..claim import claim
@@ -52,13 +51,12 @@ def _(effort):
 
 @late_switch.control("easy tasks")
 def _(effort):
-    return judges.every(**{f"s={s:g}, beta={beta:g}": judges.inequality(_switches(s, beta)[-1].share, 0.5)
-                           for s, beta in EASY})
+    return _late(lambda s, beta: beta * (1.0 + s) / (2.0 * beta - 1.0), tasks=EASY)
 
 
-def _late(power, subtract=True):
+def _late(power, subtract=True, tasks=HARD):
     parts = {}
-    for s, beta in HARD:
+    for s, beta in tasks:
         found, at, law = _switches(s, beta), f"s={s:g}, beta={beta:g}", PowerLaw(s, beta)
         data = np.array([best.second * best.remaining for best in found])
         loss = [best.above_floor if subtract else best.loss for best in found]
@@ -117,7 +115,7 @@ def _boundary(threshold):
     return judges.every(**parts)
 
 
-@claim("switch_in_sgd", topic="schedules", paper=BATCH_SIZE, where="Thm 3.2 and Fig. 2", stance="reconstructed",
+@claim("switch_in_sgd", topic="schedules", paper=BATCH_SIZE, where="Thm 3.2", stance="reconstructed",
        statement="exact SGD, batch 1 then 16 at one rate: the best switch leaves to the larger batch a share "
                  "~ D^(-(1-1/beta-s)/(2-1/beta)) of hard tasks, everything of easy ones")
 def switch_in_sgd(effort):
@@ -153,36 +151,11 @@ def _sgd_shares(effort, hard, easy, factor=1.0):
 @cache
 def _best_share(s, beta, data):
     """Share of the data that the best switch leaves to the larger batch, exact SGD."""
+    return best_switch(*sgd_stages(s, beta, data), data)
+
+
+def sgd_stages(s, beta, data):
+    """The two stages of exact SGD with :data:`RATE`, :data:`SIZES` and :data:`VARIANCE` for a budget (figures, too)."""
     problem = PowerLawRegression(s, beta, noise=VARIANCE**0.5)
     spectrum = compress(problem, RATE * data / SIZES[0], nodes=12, tolerance=1e-9)
-    early, late = (Stage(spectrum, RATE, size) for size in SIZES)
-    start = early.start()
-
-    def risk(log_share):
-        second = np.exp(log_share) * data / SIZES[1]
-        state = early.after(start, (data - SIZES[1] * second) / SIZES[0])
-        return float(late.risk(late.after(late.take_over(state, early), second)))
-
-    grid = np.linspace(np.log(1e-8), 0.0, 60)
-    values = [risk(z) for z in grid]
-    best = int(np.argmin(values))
-    found = minimize_scalar(risk, bounds=(grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]),
-                            method="bounded", options={"xatol": 1e-7})
-    return float(np.exp(found.x if found.fun <= values[best] else grid[best]))
-
-
-def sgd_switch(s, beta, data, shares):
-    """Exact SGD's excess risk at the end for shares of the data left to the larger batch (for figures).
-
-    Returns
-    -------
-    risks : ndarray
-    best : float
-        The share of the best switch.
-    """
-    spectrum = compress(PowerLawRegression(s, beta, noise=VARIANCE**0.5), RATE * data / SIZES[0])
-    early, late = (Stage(spectrum, RATE, size) for size in SIZES)
-    second = np.asarray(shares) * data / SIZES[1]
-    states = early.after(early.start(), (data - SIZES[1] * second) / SIZES[0])
-    risks = [late.risk(late.after(late.take_over(state, early), steps)) for state, steps in zip(states, second)]
-    return np.array(risks), _best_share(s, beta, data)
+    return tuple(Stage(spectrum, RATE, size) for size in SIZES)

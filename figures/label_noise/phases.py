@@ -2,21 +2,26 @@
 
 import numpy as np
 
-from ...checks.label_noise.experiments import COSINE, NORM, SEED, data, readme
+from ...checks.label_noise.experiments import SEED, data, readme
 from ...sims import label_noise as sgd
 from ...theory import label_noise as theory
 from ...theory.label_noise import diagnostics, fluctuations, oscillation, slow_flow
 from .. import style
 from ..figure import Drawing, figure
 
-LOSS, ALPHA, OUTPUT = 0, 2, 9
+OBSERVABLES = sgd.OBSERVABLES + sgd.NEURONS
+LOSS, FIRST_NORM, NORM, COSINE, OUTPUT = (OBSERVABLES.index(name) for name in (
+    "loss", "first_norm", "neuron_norm", "neuron_cosine", "neuron_output"))
 WINDOW = 5000
 
 
 @figure("two_phases", topic="label_noise", title="Two phases, one clock",
-        caption="n = 200, m = 1000, d = 20, eta = 1e-3, sigma = 4, |theta*| = sqrt(20). Markers: label-noise SGD, mean "
-                "of several runs from one start; lines: the corrected slow flow (loss: its fluctuations). Below, every "
-                "neuron of one run in the plane of norm and alignment; grey: the mean alignment of random directions.",
+        caption="n = 200, m = 1000, d = 20, eta = 1e-3, sigma = 4, |theta*| = sqrt(20). Markers: label-noise SGD, "
+                "mean of several runs from one start; lines: the corrected slow flow (loss: its fluctuations). Top "
+                "axis: the clock v t, v = (eta sigma)^2; verticals: t_I = ln((m/d)/(sqrt(d)|theta*|))/v, where the "
+                "first phase ends, and t_II = ln(m(1-1/d)/(sqrt(d)|theta*|))/v, where half of |W|^2 is aligned. "
+                "Below, every neuron of one run in the plane of norm and alignment; grey: the mean alignment of "
+                "random directions.",
         claims=("label_noise.two_phases", "label_noise.alignment_unfinished", "label_noise.unnormalised_alignment"))
 def two_phases(effort):
     """Loss, norms, cosines over 4e5 steps; neurons at four times."""
@@ -38,10 +43,11 @@ def two_phases(effort):
         axis.errorbar(times / 1e5, run.mean[:, place], 2 * run.stderr[:, place], **style.measurement(1), label="SGD")
         axis.plot(fine / 1e5, lines[place], **style.theory(0), label="slow flow")
         axis.set(ylabel=label, xlabel="step/1e5")
+        _clock(axis)
         rows += [("mean", label, *row) for row in zip(times, run.mean[:, place], run.stderr[:, place])]
         rows += [("flow", label, step, value, np.ma.masked) for step, value in zip(fine, lines[place])]
     axes[0, 0].set_yscale("log")
-    axes[0, 0].legend()
+    axes[0, 1].legend()
     moments = [0, 50_000, 100_000, steps]
     first, _ = sgd.neurons(sgd.Descent(readme(), steps, moments, inputs=inputs, start=start), SEED)
     for index, (axis, step) in enumerate(zip(axes[1], moments)):
@@ -52,6 +58,17 @@ def two_phases(effort):
         rows += [("neuron", f"step {step}", norm, cosine, np.ma.masked) for norm, cosine in zip(norms, cosines)]
     axes[1, 0].set_ylabel("|cos(w_i, theta*)|")
     return Drawing(fig, table(("kind", "panel", "x", "y", "standard_error"), rows))
+
+
+def _clock(axis):
+    """The slow time on top, and where the two phases end."""
+    unit = 1e5 * readme().drift
+    axis.secondary_xaxis("top", functions=(lambda x: unit * x, lambda x: x / unit)).set_xlabel("v t")
+    ends = slow_flow.clocks(readme())
+    for name, step in (("t_I", ends.norm), ("t_II", ends.alignment)):
+        axis.axvline(step / 1e5, color=style.GREY, linewidth=1.0, zorder=0)
+        axis.annotate(name, (step / 1e5, 0.98), xycoords=("data", "axes fraction"), xytext=(3, 0), va="top",
+                      textcoords="offset points", color="#555555", fontsize=8)
 
 
 def _losses(flow, inputs):
@@ -73,8 +90,10 @@ def table(names, rows):
 
 @figure("periodic_noise", topic="label_noise", title="Noise on, noise off",
         caption="The same setting with the noise on (shaded) and off in turn, 5000 steps each. Markers: SGD; line: "
-                "slow flow, running while the noise is on. Norms fall and alignment grows only then; the second layer "
-                "oscillates around zero while the noise is on and rests while it is off (three neurons of one run).",
+                "slow flow, running while the noise is on. Norms fall and alignment grows only then; the second "
+                "layer oscillates around its resting value while the noise is on and does not move while it is off "
+                "(three neurons of one run). |theta*| = sqrt(20); the claims on periodic noise and on the second "
+                "layer are at |theta*| = 1, d = 5.",
         claims=("label_noise.periodic_noise", "label_noise.alignment_needs_noise",
                 "label_noise.second_layer_oscillation"))
 def periodic_noise(effort):
@@ -117,9 +136,10 @@ def periodic_noise(effort):
 
 @figure("oscillation", topic="label_noise", title="A second layer that oscillates",
         caption="Mean square norm of the first layer under full-batch descent while a_i jumps between -q, 0 and q "
-                "(Lemma 4), m = eta^(-1/2), Sigma = I. Markers: mean of simulated chains with 2 standard errors; line: "
-                "closed form; dashed: its limit, about eta |theta*|^2/2; vertical: t0 = ln(1/eta) eta^(-3/2)/2; the "
-                "lemma's 1/eta^2 is the right end. Grey crosses: the second layer frozen.",
+                "(Lemma 4), m = eta^(-1/2), Sigma = I, d = 5, |theta*| = 1. Markers: mean of simulated chains with 2"
+                " standard errors; line: closed form; dashed: its limit, about eta |theta*|^2/2; vertical: t0 = "
+                "ln(1/eta) eta^(-3/2)/2, by when the norm has fallen to sqrt(eta), dotted; the lemma's 1/eta^2 is "
+                "the right end. Grey crosses: the second layer frozen.",
         claims=("label_noise.oscillation_moments", "label_noise.oscillation_time"))
 def oscillating_layer(effort):
     """One panel per step size."""
@@ -132,13 +152,14 @@ def oscillating_layer(effort):
         fine = np.unique(np.round(np.geomspace(10, end, 200)).astype(int))
         run, frozen = (sgd.simulate_oscillation(model, end, replicas=effort.choose(100, 1000), seed=SEED, times=times,
                                                 frozen=rest, **effort.engine) for rest in (False, True))
-        square, error = run.mean[:, 3] / model.width, run.stderr[:, 3] / model.width
+        square, error = run.mean[:, FIRST_NORM] / model.width, run.stderr[:, FIRST_NORM] / model.width
         exact = oscillation.mean_square_norm(model, fine)
         axis.errorbar(times, square, 2 * error, **style.measurement(1), label="chain")
         axis.plot(fine, exact, **style.theory(0), label="closed form")
-        still = frozen.mean[:, 3] / model.width
+        still = frozen.mean[:, FIRST_NORM] / model.width
         axis.plot(times, still, linestyle="none", marker="x", color=style.GREY, label="frozen")
         style.guide(axis, [10, end], np.full(2, 0.5 * step / (1 - 0.25 * step)))
+        axis.plot([10, end], np.full(2, np.sqrt(step)), color=style.GREY, linestyle=":", label="sqrt(eta)")
         mark = 0.5 * np.log(1 / step) * step**-1.5
         axis.axvline(mark, color=style.GREY, linewidth=1.0)
         axis.annotate("t0", (mark, 0.3), xytext=(3, 0), textcoords="offset points", color="#555555")
@@ -147,5 +168,5 @@ def oscillating_layer(effort):
         rows += [("chain", step, *row) for row in zip(times, square, error)]
         rows += [("closed form", step, *row, np.ma.masked) for row in zip(fine, exact)]
         rows += [("frozen", step, *row, np.ma.masked) for row in zip(times, still)]
-    axes[0].legend()
+    axes[0].legend(loc="lower left", bbox_to_anchor=(0.0, 0.1))
     return Drawing(fig, table(("kind", "eta", "step", "mean_square_norm", "standard_error"), rows))

@@ -23,6 +23,8 @@ def recorded(times, steps):
     """Numbers of steps after which to record, int64 (T,), increasing in 0..steps; default up to 129 even ones."""
     if times is None:
         return np.unique(np.linspace(0, steps, min(steps, MAX_RECORDED) + 1).round().astype(np.int64))
+    if isinstance(times, bool):
+        raise ValueError(f"times are {times}; they must be whole and increase strictly within 0..{steps}")
     array = np.atleast_1d(numbers(times, "times"))
     whole = array.ndim == 1 and array.size > 0 and np.isfinite(array).all() and np.all(array == np.floor(array))
     if not whole or array[0] < 0 or array[-1] > steps or np.any(np.diff(array) <= 0):
@@ -80,10 +82,7 @@ def check_stability(model, inputs, start, critical=theory.critical_step):
 
     ``critical(kernel, inputs)`` is the effective step at which stability ends.
     """
-    if start is None:
-        kernel = model.kernel_scale * np.eye(model.dimension)
-    else:
-        kernel = theory.kernel(start.T @ start)
+    kernel = _start_kernel(model, start)
     covariance = None if inputs is None else inputs.T @ inputs / len(inputs)
     vanished = covariance is not None and not np.trace(covariance) > 0
     flattest = np.zeros_like(kernel) if vanished else theory.flattest_kernel(model.target, covariance)
@@ -92,3 +91,30 @@ def check_stability(model, inputs, start, critical=theory.critical_step):
         if not model.step < bound:
             raise ValueError(f"step is {model.step:g}; mean-square stability {place} needs it in (0, {bound:.6g}), "
                              "unless the run is named a catapult")
+
+
+def check_drawn_sets(experiment, sets, first, critical=theory.critical_step):
+    """Refuse drawn training sets (R, n, d) of replicas ``first, ...`` on which a step is not mean-square stable.
+
+    ``h max_i x_i'M x_i < 2`` suffices, for ``(z'R z)^2 <= ||z||^2 z'R^2 z`` (derived); the exact bound is taken only
+    where that does not hold.
+    """
+    model, start = experiment.model, experiment.start
+    if experiment.catapult:
+        return
+    squares, along = np.einsum("rni,rni->rn", sets, sets), sets @ model.target
+    total, fitted = np.sum(squares, axis=1), np.sum(along**2, axis=1)
+    alpha = np.sqrt(np.divide(fitted, total, out=np.zeros_like(total), where=total > 0))[:, None]
+    flattest = alpha * squares + np.divide(along**2, alpha, out=np.zeros_like(along), where=alpha > 0)
+    begin = (model.kernel_scale * squares if start is None
+             else np.sum(sets @ _start_kernel(model, start) * sets, axis=2))
+    for row in np.flatnonzero(model.effective_step * np.maximum(begin, flattest).max(axis=1) >= 2.0):
+        try:
+            check_stability(model, sets[row], start, critical)
+        except ValueError as error:
+            raise ValueError(f"on the training set drawn for replica {first + row} {error}") from None
+
+
+def _start_kernel(model, start):
+    """M of a given start, or the mean over drawn ones."""
+    return model.kernel_scale * np.eye(model.dimension) if start is None else theory.kernel(start.T @ start)

@@ -21,9 +21,9 @@ from ...theory import label_noise as theory
 from ...theory.arguments import number, shown
 from ...theory.label_noise.batch_stability import critical_batch_step
 from . import recursion, variation
-from .arguments import MAX_STEPS, check_stability, integer, levels, recorded, start_of, training_set
+from .arguments import MAX_STEPS, check_drawn_sets, check_stability, integer, levels, recorded, start_of, training_set
 
-VERSION = 1
+VERSION = 2
 """Changes whenever the bits of a replica change."""
 MAX_BATCH = 1_000_000
 """Largest batch that is drawn."""
@@ -49,7 +49,8 @@ class BatchDescent:
     Raises
     ------
     ValueError
-        For bad parameters, and, unless ``catapult``, for a step outside mean-square stability of this batch size.
+        For bad parameters, and, unless ``catapult``, for a step outside mean-square stability of this batch size; on
+        drawn training sets as :class:`.descent.Descent` says.
     """
 
     model: theory.TwoLayerLinear
@@ -114,11 +115,15 @@ class BatchDescent:
         return {"step": self.times.copy(), "slow_time": np.concatenate([[0.0], np.cumsum(drift)])[self.times],
                 "observable": np.array(self.observables)}
 
-    def run(self, key, replica, inputs, sigma, state, states, maps):
+    def check_drawn(self, inputs, replica):
+        """Refuse a drawn training set (n, d) on which the step is not mean-square stable."""
+        check_drawn_sets(self, inputs[None], replica, self._critical)
+
+    def run(self, key, replica, inputs, sigma, start, states, maps):
         """Fill states and maps of one replica; see :mod:`.variation`."""
         batch = 0 if self.batch_size == math.inf else self.batch_size
         return recursion.run_batches(key, replica, self.model.effective_step, self.model.noise * self.noise, batch,
-                                     inputs, sigma, float(self.model.target_norm), state, np.array(self.times), states,
+                                     inputs, sigma, float(self.model.target_norm), start, np.array(self.times), states,
                                      maps)
 
     def sample(self, seed, first, count):

@@ -4,7 +4,9 @@ The model is :class:`theorycheck.theory.label_noise.TwoLayerLinear` (arXiv 2603.
 ``+-sigma`` off, both layers trained.  A replica is a training set (unless inputs are fresh or given), a start (unless
 given) and a path.  ``method="reduced"`` runs the closed recursion, at a cost per step that does not depend on the
 width; ``method="direct"`` moves every weight.  Both read the same draws, so they give the same path up to rounding,
-which grows along the path as the path's own sensitivity does.
+which grows along the path as the path's own sensitivity does.  A start of rank below d + 1 (fewer than d + 1 neurons,
+or parallel ones) at small ``Theta = ||theta*||/(eta sigma^2)`` must be run directly: rounding turns the vanishing
+eigenvalues of its K negative, and where noise brings alpha close to 0 the recursion then leaves the network's states.
 
 Observed after given numbers of steps (``coordinates["observable"]`` names the last axis): ``loss``, the clean training
 loss ``c delta'Sigma delta`` with ``delta = theta - theta*``, Sigma of the training set (I where inputs are fresh);
@@ -28,7 +30,7 @@ from ...theory import label_noise as theory
 from ...theory.arguments import number, shown
 from .. import engine, streams
 from . import kernels
-from .arguments import MAX_STEPS, check_stability, integer, levels, recorded, start_of, training_set
+from .arguments import MAX_STEPS, check_drawn_sets, check_stability, integer, levels, recorded, start_of, training_set
 from .device import LARGEST_DIMENSION, Launcher
 
 EXPERIMENT = "label_noise.sgd"
@@ -72,7 +74,8 @@ class Descent:
     ValueError
         For bad parameters, and, unless ``catapult``, for a step at which the second moment of the error is unstable
         at the start or at the flattest interpolator (the message has the bound).  A drawn start counts with its
-        expected kernel, a drawn training set with the Gaussian law; what is given counts as it is.
+        expected kernel, what is given as it is.  Where training sets are drawn the step must be stable under the
+        Gaussian law, and then on every set that is drawn: that is when a run is refused on its set.
     """
 
     model: theory.TwoLayerLinear
@@ -148,6 +151,8 @@ class Descent:
         ------
         engine.Diverged
             For the first replica that left the finite numbers.
+        ValueError
+            Unless ``catapult``, for a step outside mean-square stability on a training set drawn here.
         """
         if first + count > streams.MAX_REPLICA:
             raise ValueError(f"replica is {first + count - 1}; it must be in [0, 2^32)")
@@ -164,6 +169,7 @@ class Descent:
             lanes, replica = min(kernels.LANES, count - begin), np.uint64(first + begin)
             if self.inputs is None and inputs.shape[1]:
                 kernels.draw_inputs(key, replica, inputs)
+                check_drawn_sets(self, inputs[:lanes], first + begin)
             died = np.full(kernels.LANES, -1, dtype=np.int64)
             run(key, replica, model.effective_step, noise, inputs, start, self.start_scales, model.width,
                 float(model.target_norm), float(model.loss_factor), times, group, died)
@@ -180,6 +186,15 @@ class Descent:
         scales = np.full(model.dimension + 1, model.first_scale / math.sqrt(model.dimension))
         scales[-1] = model.second_scale / math.sqrt(model.width)
         return scales
+
+    def check_training_sets(self, seed, first, count):
+        """Refuse replicas whose drawn training sets the step is not stable on; for a run that is not by `sample`."""
+        if self.catapult or self.inputs is not None or self.model.samples == math.inf:
+            return
+        key, inputs = np.uint64(streams.key(seed, EXPERIMENT)), self._given_inputs()
+        for begin in range(first, first + count, kernels.LANES):
+            kernels.draw_inputs(key, np.uint64(begin), inputs)
+            check_drawn_sets(self, inputs[:first + count - begin], begin)
 
     def _given_inputs(self):
         """The training sets (copies, n, d) of a group, not filled where they are drawn."""

@@ -45,11 +45,12 @@ class Launcher:
         Raises
         ------
         ValueError
-            For a replica beyond the stream's.
+            For a replica beyond the stream's, or one with a drawn training set on which the step is not stable.
         """
         if first + count > streams.MAX_REPLICA:
             raise ValueError(f"replica is {first + count - 1}; it must be in [0, 2^32)")
         experiment, model = self.experiment, self.experiment.model
+        experiment.check_training_sets(seed, first, count)
         noise, times = model.noise * experiment.noise, experiment.times
         given = [np.uint64(0) if values is None else device.array(values)
                  for values in (experiment.inputs, experiment.start)]

@@ -34,7 +34,8 @@ def neurons(experiment, seed, replica=0):
     Raises
     ------
     ValueError
-        For another experiment, or more than 2 GiB of neurons.
+        For another experiment, no replica in [0, 2^32), more than 2 GiB of neurons, or a drawn training set on which
+        the step is not stable.
     engine.Diverged
         If the replica left the finite numbers.
     """
@@ -46,7 +47,7 @@ def neurons(experiment, seed, replica=0):
         raise ValueError(f"experiment is {shown(experiment)}; it must be a Descent, BatchDescent or SharpnessAware")
     model = experiment.model
     _check(8 * experiment.times.size * model.width * (model.dimension + 1), "neurons")
-    _, start, _, maps = variation.path(experiment, seed, replica, True)
+    _, start, _, _, maps = variation.path(experiment, seed, replica, True)
     found = np.array([recursion.mapped(phi, start) for phi in maps])
     return found[..., :-1], found[..., -1]
 
@@ -71,10 +72,11 @@ def draws(experiment, seed, replica=0):
     Raises
     ------
     ValueError
-        For another experiment, or more than 2 GiB of inputs.
+        For another experiment, no replica in [0, 2^32), or more than 2 GiB of inputs.
     """
     if not isinstance(experiment, Descent):
         raise ValueError(f"experiment is {shown(experiment)}; it must be a Descent")
+    replica = variation.replica_number(replica)
     model, key = experiment.model, np.uint64(streams.key(seed, variation.EXPERIMENT))
     _check(8 * experiment.steps * model.dimension, "inputs")
     data, _, start = variation.drawn(experiment, key, np.uint64(replica))

@@ -20,6 +20,7 @@ at the start are those of :class:`.descent.Descent` for the same seed and replic
     purpose SIGNS, step k, draw j      bit i mod 32 of draw floor(i/32): the sign of neuron i at step k, where active
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +59,8 @@ class Oscillation:
     Raises
     ------
     ValueError
-        For bad parameters, label noise, and a step outside mean-square stability (the message has the bound).
+        For bad parameters, label noise, and a step outside mean-square stability (the message has the bound).  Where
+        training sets are drawn the step must be stable at Sigma = I, and then on every set that is drawn.
     """
 
     model: theory.TwoLayerLinear
@@ -88,11 +90,14 @@ class Oscillation:
         for name, value in values.items():
             object.__setattr__(self, name, value)
         variation.check_memory(self)
-        sharpest = 1.0 if self.inputs is None else np.linalg.eigvalsh(self.inputs.T @ self.inputs / model.samples)[-1]
-        bound = 2.0 / (amplitude**2 * model.width * sharpest * 2.0 * model.loss_factor) if sharpest > 0 else np.inf
+        self._check_stability(np.eye(1) if self.inputs is None else self.inputs.T @ self.inputs / model.samples)
+
+    def _check_stability(self, covariance, where=""):
+        model, sharpest = self.model, np.linalg.eigvalsh(covariance)[-1]
+        bound = 2.0 / (self.amplitude**2 * model.width * sharpest * 2 * model.loss_factor) if sharpest > 0 else np.inf
         if not model.step < bound:
-            raise ValueError(f"step is {model.step:g}; mean-square stability at amplitude {amplitude:g} needs it in "
-                             f"(0, {bound:.6g})")
+            raise ValueError(f"{where}step is {model.step:g}; mean-square stability at amplitude {self.amplitude:g} "
+                             f"needs it in (0, {bound:.6g})")
 
     @property
     def start(self):
@@ -130,6 +135,8 @@ class Oscillation:
         ------
         engine.Diverged
             For the first replica that left the finite numbers.
+        ValueError
+            For a training set drawn here on which the step is not stable.
         """
         if first + count > streams.MAX_REPLICA:
             raise ValueError(f"replica is {first + count - 1}; it must be in [0, 2^32)")
@@ -139,6 +146,8 @@ class Oscillation:
         states = np.empty((self.times.size, model.dimension + 1, model.dimension + 1))
         for row in range(count):
             _, sigma, neurons = variation.drawn(self, key, np.uint64(first + row))
+            if self.inputs is None and model.samples < math.inf:
+                self._check_stability(sigma, f"on the training set drawn for replica {first + row} ")
             begin_chain(key, np.uint64(first + row), self.amplitude, neurons)
             died = run_chain(key, np.uint64(first + row), model.effective_step, self.amplitude, self.frozen, self.steps,
                              sigma, float(model.target_norm), neurons.copy(), np.array(self.times), states, networks)
@@ -186,40 +195,50 @@ def simulate_oscillation(model, steps, *, replicas, seed, amplitude=None, times=
 
 
 @njit(cache=True)
-def sign_of(key, replica, step, i, words):
-    """Sign of neuron i at a step; ``words`` are the 128 signs of its block, drawn anew when a block begins."""
-    if i % 128 == 0:
-        w0, w1, w2, w3 = streams.block(key, replica, np.uint64(step), np.uint64(i // 128), np.uint64(SIGNS))
-        words[0], words[1], words[2], words[3] = w0, w1, w2, w3
-    return 1.0 - 2.0 * np.float64((words[(i // 32) % 4] >> np.uint32(i % 32)) & np.uint32(1))
+def draw_signs(key, replica, step, amplitude, members, out):
+    """Write +-q into ``out`` (m,) for the neurons ``members``, increasing, of a step."""
+    words, drawn = np.zeros(4, dtype=np.uint32), -1
+    for i in members:
+        if i // 128 != drawn:
+            drawn = i // 128
+            w0, w1, w2, w3 = streams.block(key, replica, np.uint64(step), np.uint64(drawn), np.uint64(SIGNS))
+            words[0], words[1], words[2], words[3] = w0, w1, w2, w3
+        bit = (words[(i // 32) % 4] >> np.uint32(i % 32)) & np.uint32(1)
+        out[i] = amplitude * (1.0 - 2.0 * np.float64(bit))
 
 
 @njit(cache=True)
 def begin_chain(key, replica, amplitude, neurons):
     """Put the second layer of ``neurons`` (m, d + 1) on the chain's start."""
-    words = np.zeros(4, dtype=np.uint32)
-    d = neurons.shape[1] - 1
-    for i in range(neurons.shape[0]):
-        sign = sign_of(key, replica, 0, i, words)
+    width, d = neurons.shape[0], neurons.shape[1] - 1
+    second = np.zeros(width)
+    draw_signs(key, replica, 0, amplitude, np.arange(width), second)
+    for i in range(width):
         w = streams.block(key, replica, np.uint64(0), np.uint64(i // 4), np.uint64(CHAIN))
-        neurons[i, d] = amplitude * sign if streams.rademacher(w[i % 4]) > 0.0 else 0.0
+        neurons[i, d] = second[i] if streams.rademacher(w[i % 4]) > 0.0 else 0.0
 
 
 @njit(cache=True)
 def run_chain(key, replica, step, amplitude, frozen, steps, sigma, target, z, recorded, states, networks):
     """Run the model from ``z`` (m, d + 1), which it overwrites; -1, or the step after which it had diverged.
 
-    ``states`` (T, d + 1, d + 1) receives K and ``networks`` (T or 0, m, d + 1) the neurons.
+    ``states`` (T, d + 1, d + 1) receives K and ``networks`` (T or 0, m, d + 1) the neurons.  The neurons that start
+    active are active at all even steps, the others at all odd ones.
     """
-    width, d = z.shape[0], z.shape[1] - 1
-    words, theta, gap, pull = np.zeros(4, dtype=np.uint32), np.zeros(d), np.zeros(d), np.zeros(d)
+    d = z.shape[1] - 1
+    first, second = z[:, :d].copy(), z[:, d].copy()
+    even, odd = np.flatnonzero(second), np.flatnonzero(second == 0.0)
+    theta, gap, pull = np.zeros(d), np.zeros(d), np.zeros(d)
     moment = 0
     for k in range(steps + 1):
+        members = even if frozen or k % 2 == 0 else odd
         if k > 0 and not frozen:
-            for i in range(width):
-                sign = sign_of(key, replica, k, i, words)
-                z[i, d] = amplitude * sign if z[i, d] == 0.0 else 0.0
+            draw_signs(key, replica, k, amplitude, members, second)
         if recorded[moment] == k:
+            z[:, :d] = first
+            z[:, d] = 0.0
+            for i in members:
+                z[i, d] = second[i]
             states[moment] = recursion.gram(z)
             if networks.shape[0] > 0:
                 networks[moment] = z
@@ -227,17 +246,15 @@ def run_chain(key, replica, step, amplitude, frozen, steps, sigma, target, z, re
         if moment == recorded.size:
             break
         theta[:] = 0.0
-        for i in range(width):
-            if z[i, d] != 0.0:
-                for j in range(d):
-                    theta[j] += z[i, d] * z[i, j]
+        for i in members:
+            for j in range(d):
+                theta[j] += second[i] * first[i, j]
         for j in range(d):
             gap[j] = theta[j] - (target if j == 0 else 0.0)
         recursion.multiply(sigma, gap, pull)
-        for i in range(width):
-            if z[i, d] != 0.0:
-                for j in range(d):
-                    z[i, j] -= step * z[i, d] * pull[j]
+        for i in members:
+            for j in range(d):
+                first[i, j] -= step * second[i] * pull[j]
         if not recursion.dot(gap, gap) <= LARGEST * LARGEST:
             return k + 1
     return -1

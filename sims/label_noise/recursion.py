@@ -5,12 +5,13 @@ minimisation is ``Z_i <- T Z_i`` with
 
     T = I + b B_x + c B_x^2,     B_x = [[0, x], [x', 0]],     B_x^2 = diag(x x', ||x||^2),
 
-so that ``K = sum_i Z_i Z_i' = [[G, theta], [theta', alpha]] <- T K T'`` closes.  Written out, with ``o = <theta, x>``,
-``s = ||x||^2``, ``u = c G x + b theta``, ``f = c o + b alpha`` and ``l = b o + c s alpha`` (derived),
+so that ``K = sum_i Z_i Z_i' = [[G, theta], [theta', alpha]] <- T K T'`` closes whatever the width.  K itself is not
+stepped: where it is nearly singular, at a collapse or on few inputs, rounding turns its smallest eigenvalues negative,
+and a K with a negative eigenvalue is no network's and may diverge.  Stepped are d + 1 neurons with the same K, the rows
+of R in ``Z = Q R`` (the network itself where it has no more), at the same O(d^2) per step: with ``y_i = <w_i, x>``,
 
-    G     <- G + x u' + u x' + (c <u, x> + b f) x x',
-    theta <- theta + f x + b G x + c s theta + (b <u, x> + c s f) x,
-    alpha <- alpha + 2 l + b (b x'G x + c s o) + c s l .
+    w_i <- w_i + (b a_i + c y_i) x,      a_i <- a_i + b y_i + c ||x||^2 a_i,
+    <theta, x> = sum_i a_i y_i,    alpha = sum_i a_i^2,    x'G x = sum_i y_i^2 .
 
 One replica at a time, plain arrays, everything in float64 and in the order written; loops run over contiguous entries,
 which the compiler vectorises without reordering a sum.  The draws are those of :mod:`.kernels`, under the same key: a
@@ -126,21 +127,45 @@ def dot(p, q):
 
 
 @njit(cache=True)
-def move(g, theta, alpha, x, h, u, b, c):
-    """Move ``G`` and ``theta`` by ``T = I + b B_x + c B_x^2`` and return the new ``alpha``; ``h = G x``, u scratch."""
-    output, square, curve = dot(theta, x), dot(x, x), dot(h, x)
-    forward, last = c * output + b * alpha, b * output + c * square * alpha
-    for j in range(x.size):
-        u[j] = c * h[j] + b * theta[j]
-    along = dot(u, x)
-    half = 0.5 * (c * along + b * forward)
-    for j in range(x.size):
-        theta[j] += b * h[j] + c * square * theta[j] + (forward + b * along + c * square * forward) * x[j]
-        u[j] += half * x[j]
-    for j in range(x.size):
-        for k in range(x.size):
-            g[j, k] += x[j] * u[k] + u[j] * x[k]
-    return alpha + (2.0 * last + b * (b * curve + c * square * output) + c * square * last)
+def few(neurons):
+    """At most d + 1 neurons with the K of ``neurons`` (m, d + 1): those, or R of ``Z = Q R`` by Givens' rotations."""
+    count, size = neurons.shape
+    if count <= size:
+        return neurons.copy()
+    out, row = np.zeros((size, size)), np.empty(size)
+    for i in range(count):
+        row[:] = neurons[i]
+        for j in range(size):
+            length = np.sqrt(out[j, j] * out[j, j] + row[j] * row[j])
+            if length > 0.0:
+                cosine, sine = out[j, j] / length, row[j] / length
+                for k in range(j, size):
+                    kept, rest = out[j, k], row[k]
+                    out[j, k] = cosine * kept + sine * rest
+                    row[k] = cosine * rest - sine * kept
+    return out
+
+
+@njit(cache=True)
+def project(z, x, y):
+    """``y_i = <w_i, x>`` into ``y`` (p,) for neurons in columns ``z`` (d + 1, p)."""
+    y[:] = 0.0
+    for k in range(x.size):
+        for i in range(y.size):
+            y[i] += x[k] * z[k, i]
+
+
+@njit(cache=True)
+def move(z, x, y, square, b, c):
+    """Move the columns of ``z`` (d + 1, p) by ``T = I + b B_x + c B_x^2``; ``y`` from :func:`project`, overwritten."""
+    d = x.size
+    for i in range(y.size):
+        forward = b * z[d, i] + c * y[i]
+        z[d, i] += b * y[i] + c * square * z[d, i]
+        y[i] = forward
+    for k in range(d):
+        for i in range(y.size):
+            z[k, i] += x[k] * y[i]
 
 
 @njit(cache=True)
@@ -160,13 +185,11 @@ def move_map(phi, x, b, c, top):
 
 
 @njit(cache=True)
-def keep(g, theta, alpha, phi, moment, states, maps):
-    """Record K and, where wanted, Phi."""
-    d = theta.size
-    states[moment, :d, :d] = g
-    states[moment, :d, d] = theta
-    states[moment, d, :d] = theta
-    states[moment, d, d] = alpha
+def keep(z, phi, moment, states, maps):
+    """Record K of the columns of ``z`` and, where wanted, Phi."""
+    for j in range(z.shape[0]):
+        for k in range(j + 1):
+            states[moment, j, k] = states[moment, k, j] = dot(z[j], z[k])
     if maps.shape[0] > 0:
         maps[moment] = phi
 
@@ -175,29 +198,28 @@ def keep(g, theta, alpha, phi, moment, states, maps):
 
 
 @njit(cache=True)
-def run_sharpness_aware(key, replica, step, radius, steps, inputs, target, state, recorded, states, maps):
+def run_sharpness_aware(key, replica, step, radius, steps, inputs, target, start, recorded, states, maps):
     """Batch-1 SAM on clean labels: ``b = -h r~``, ``c = b p``, ``p = rho sign(r)/N`` (see :mod:`.sharpness_aware`).
 
     ``step`` is the effective step h, ``inputs`` (n, d) the training set (n = 0: fresh ones), ``target`` is
-    ``||theta*||`` and ``state`` (d + 1, d + 1) the start K.
+    ``||theta*||`` and ``start`` (p, d + 1) the neurons to run, see :func:`few`.
     """
     d = inputs.shape[1]
-    g, theta, alpha = state[:d, :d].copy(), state[:d, d].copy(), state[d, d]
-    x, h, u, top, phi = np.zeros(d), np.zeros(d), np.zeros(d), np.zeros(d + 1), np.eye(d + 1)
+    z, x, y, top, phi = start.T.copy(), np.zeros(d), np.zeros(start.shape[0]), np.zeros(d + 1), np.eye(d + 1)
     moment = 0
     for k in range(steps + 1):
         if recorded[moment] == k:
-            keep(g, theta, alpha, phi, moment, states, maps)
+            keep(z, phi, moment, states, maps)
             moment += 1
         if moment == recorded.size:
             break
         draw_sample(key, replica, k, 0, inputs, x)
-        multiply(g, x, h)
-        output, square = dot(theta, x), dot(x, x)
-        residual, norm = output - target * x[0], np.sqrt(max(alpha * square + dot(h, x), 0.0))
+        project(z, x, y)
+        output, square = dot(z[d], y), dot(x, x)
+        residual, norm = output - target * x[0], np.sqrt(dot(z[d], z[d]) * square + dot(y, y))
         shift = radius * np.sign(residual) / norm if norm > 0.0 else 0.0
         b = -step * (residual + shift * norm * norm + shift * shift * square * output)
-        alpha = move(g, theta, alpha, x, h, u, b, b * shift)
+        move(z, x, y, square, b, b * shift)
         if maps.shape[0] > 0:
             move_map(phi, x, b, b * shift, top)
         if not abs(b) <= LARGEST:
@@ -231,25 +253,26 @@ def average_gradient(key, replica, step, level, batch, k, inputs, sigma, target,
 
 
 @njit(cache=True)
-def run_batches(key, replica, step, noise, batch, inputs, sigma, target, state, recorded, states, maps):
+def run_batches(key, replica, step, noise, batch, inputs, sigma, target, start, recorded, states, maps):
     """SGD on batches, or gradient descent with fresh noise on every label (``batch`` 0): ``T = I + B_e``.
 
     ``noise`` (K,) is the size of the label noise at every step, ``sigma`` (d, d) the covariance of the inputs; the rest
     as in :func:`run_sharpness_aware`.
     """
     d = inputs.shape[1]
-    g, theta, alpha = state[:d, :d].copy(), state[:d, d].copy(), state[d, d]
-    x, e, h, u, top = np.zeros(d), np.zeros(d), np.zeros(d), np.zeros(d), np.zeros(d + 1)
-    phi, moment = np.eye(d + 1), 0
+    z, y, theta = start.T.copy(), np.zeros(start.shape[0]), np.zeros(d)
+    x, e, top, phi, moment = np.zeros(d), np.zeros(d), np.zeros(d + 1), np.eye(d + 1), 0
     for k in range(noise.size + 1):
         if recorded[moment] == k:
-            keep(g, theta, alpha, phi, moment, states, maps)
+            keep(z, phi, moment, states, maps)
             moment += 1
         if moment == recorded.size:
             break
+        for j in range(d):
+            theta[j] = dot(z[j], z[d])
         average_gradient(key, replica, step, noise[k], batch, k, inputs, sigma, target, theta, x, e)
-        multiply(g, e, h)
-        alpha = move(g, theta, alpha, e, h, u, 1.0, 0.0)
+        project(z, e, y)
+        move(z, e, y, 0.0, 1.0, 0.0)
         if maps.shape[0] > 0:
             move_map(phi, e, 1.0, 0.0, top)
         if not dot(e, e) <= LARGEST * LARGEST:

@@ -1,13 +1,15 @@
 """What the experiments on the plain recursion share: their parameters, their observables, their neurons.
 
-An experiment here is a frozen dataclass with ``model``, ``times``, ``inputs``, ``start``, ``neurons`` and a method
-``run(key, replica, inputs, sigma, state, states, maps)`` that fills states and maps as :mod:`.recursion` says.
+An experiment here is a frozen dataclass with ``model``, ``times``, ``inputs``, ``start``, ``neurons`` and two methods:
+``run(key, replica, inputs, sigma, start, states, maps)`` fills states and maps as :mod:`.recursion` says,
+``check_drawn(inputs, replica)`` refuses a drawn training set on which the run would not be what it is called.
 """
 
 import math
 
 import numpy as np
 
+from ...theory.arguments import shown
 from .. import engine, streams
 from . import kernels, recursion
 
@@ -62,28 +64,41 @@ def drawn(experiment, key, replica):
     return inputs, covariance, neurons
 
 
+def replica_number(replica):
+    """A whole number in [0, 2^32)."""
+    if (isinstance(replica, bool) or not isinstance(replica, int | np.integer)
+            or not 0 <= replica < streams.MAX_REPLICA):
+        raise ValueError(f"replica is {shown(replica)}; it must be an integer in [0, 2^32)")
+    return int(replica)
+
+
 def path(experiment, seed, replica, mapped):
     """Run one replica.
 
     Returns
     -------
-    covariance, neurons, states, maps : ndarray
-        Of the inputs (d, d), at the start (m, d + 1), K (T, d + 1, d + 1), and, where `mapped`, Phi of that shape.
+    covariance, neurons, before, states, maps : ndarray
+        Of the inputs (d, d), at the start (m, d + 1), K there, K (T, d + 1, d + 1), and, where `mapped`, Phi of that
+        shape.
 
     Raises
     ------
     engine.Diverged
         If the replica left the finite numbers.
+    ValueError
+        For a drawn training set that the experiment does not admit.
     """
-    if not 0 <= replica < streams.MAX_REPLICA:
-        raise ValueError(f"replica is {replica}; it must be in [0, 2^32)")
+    replica = replica_number(replica)
     key, size, count = np.uint64(streams.key(seed, EXPERIMENT)), experiment.model.dimension + 1, experiment.times.size
     inputs, covariance, neurons = drawn(experiment, key, np.uint64(replica))
+    if experiment.inputs is None and len(inputs):
+        experiment.check_drawn(inputs, replica)
     states, maps = np.empty((count, size, size)), np.empty((count if mapped else 0, size, size))
-    died = experiment.run(key, np.uint64(replica), inputs, covariance, recursion.gram(neurons), states, maps)
+    few = recursion.few(neurons)
+    died = experiment.run(key, np.uint64(replica), inputs, covariance, few, states, maps)
     if died >= 0:
         raise engine.Diverged(replica, int(died))
-    return covariance, neurons, states, maps
+    return covariance, neurons, recursion.gram(few), states, maps
 
 
 def sample(experiment, seed, first, count):
@@ -91,9 +106,8 @@ def sample(experiment, seed, first, count):
     model, out = experiment.model, np.empty((count, *experiment.shape))
     head = np.empty((experiment.times.size, 8))
     for row in range(count):
-        covariance, neurons, states, maps = path(experiment, seed, first + row, experiment.neurons)
-        recursion.observe(states, recursion.gram(neurons), covariance, float(model.target_norm),
-                          float(model.loss_factor), head)
+        covariance, neurons, before, states, maps = path(experiment, seed, first + row, experiment.neurons)
+        recursion.observe(states, before, covariance, float(model.target_norm), float(model.loss_factor), head)
         out[row, :, :7] = head[:, :7]
         if experiment.neurons:
             for moment, phi in enumerate(maps):

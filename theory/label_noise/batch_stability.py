@@ -12,9 +12,8 @@ tr(P R)``, and with the eigenvalues ``D_j`` of P that eigenvalue is the largest 
     off the diagonal    (1 + 1/B) D_j D_k/(D_j + D_k),
     on it               those of  (1 + 1/B) diag(D_j)/2 + sqrt(D_j D_k)/(2 B),
 
-which is at B = 1 the value of :func:`.network.critical_step`, and as B grows ``D_1/2``: gradient descent, ``h D_1 <
-2``.
-A full batch, each input once, is gradient descent on the training set whatever n.
+which is at B = 1 the value of :func:`.network.critical_step`, and as B grows ``D_1/2``: gradient descent,
+``h D_1 < 2``.  A full batch, each input once, is gradient descent on the training set whatever n.
 """
 
 import math

@@ -36,8 +36,10 @@ def lazy(first, start):
 
 def cosines(first, target):
     """``|<w_i, theta*>|/(||w_i|| ||theta*||)``, shape (..., m), 0 where w_i or the target vanish."""
-    size = norms(first) * np.linalg.norm(target)
-    along = np.abs(numbers(first, "entries of W") @ np.asarray(target, dtype=np.float64))
+    first, target = numbers(first, "entries of W"), numbers(target, "entries of the target")
+    if target.ndim != 1 or first.shape[-1:] != target.shape:
+        raise ValueError(f"first layers {first.shape} and target {target.shape} must have shapes (..., m, d) and (d,)")
+    size, along = norms(first) * np.linalg.norm(target), np.abs(first @ target)
     return np.where(size > 0, along / np.where(size > 0, size, 1.0), 0.0)
 
 

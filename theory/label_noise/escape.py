@@ -62,6 +62,8 @@ def growth_probability_of(first, second):
 
 def growth_bound(model):
     """Lemma 3's ``rho m^{-1/8}``, ``rho = 2 sqrt(d/pi)``; above 1 it says nothing."""
+    if not isinstance(model, TwoLayerLinear):
+        raise ValueError(f"model is a {type(model).__name__}; it must be a TwoLayerLinear")
     return 2.0 * math.sqrt(model.dimension / math.pi) * model.width**-0.125
 
 
@@ -87,6 +89,8 @@ def escape_time(model, smallest_norm=None, inputs=None):
     ValueError
         For a step outside mean-square stability, or a norm that is not positive.
     """
+    if not isinstance(model, TwoLayerLinear):
+        raise ValueError(f"model is a {type(model).__name__}; it must be a TwoLayerLinear")
     if smallest_norm is None:
         rank = -math.expm1(math.log(0.5) / model.width)
         smallest_norm = model.first_scale * math.sqrt(stats.chi2.ppf(rank, model.dimension) / model.dimension)
@@ -103,6 +107,8 @@ def escape_time(model, smallest_norm=None, inputs=None):
 
 def theorem_2_time(model):
     """Theorem 2's ``T_1 = 384 sqrt(log m)/(sigma^2 h^2 sqrt(m))``; inf without noise."""
+    if not isinstance(model, TwoLayerLinear):
+        raise ValueError(f"model is a {type(model).__name__}; it must be a TwoLayerLinear")
     if model.drift == 0.0:
         return math.inf
     return 384.0 * math.sqrt(math.log(model.width)) / (model.drift * math.sqrt(model.width))

@@ -12,11 +12,11 @@ whose stationary covariance ``S = E[delta delta']`` solves
 To leading order in h, ``S = (u/2) M`` with ``u = h sigma^2``.  What drives the slow flow is the *excitation*
 ``C = E[g^2 x x']``, g the noisy residual; to leading order it is ``sigma^2 Sigma``.
 
-Gaussian inputs of covariance Sigma: with ``D_j`` the eigenvalues of ``P = M^{1/2} Sigma M^{1/2}``, ``q_j = h D_j/(2 -
-2 h D_j)`` and ``Q = sum q_j``,
+Gaussian inputs of covariance Sigma: with ``D_j`` the eigenvalues of ``P = M^{1/2} Sigma M^{1/2}``, ``q_j =
+h D_j/(2 - 2 h D_j)`` and ``Q = sum q_j``,
 
-    E g^2 = sigma^2/(1 - Q),    S = M^{1/2} U diag(h E g^2/(2 - 2 h D_j)) U' M^{1/2},    C = E g^2 Sigma + 2 Sigma S
-    Sigma .
+    E g^2 = sigma^2/(1 - Q),    S = M^{1/2} U diag(h E g^2/(2 - 2 h D_j)) U' M^{1/2},
+    C = E g^2 Sigma + 2 Sigma S Sigma .
 
 A training set ``x_1, ..., x_n`` visited uniformly: with ``z_i = U' M^{1/2} x_i`` the expected squared residuals
 ``gamma_i = E[g^2 | x_i]`` solve the symmetric system
@@ -29,9 +29,12 @@ a step beyond it.
 
 On the neurons a fluctuation is a boost ``B_zeta`` with ``delta = M zeta``: ``a_i`` fluctuates with variance
 ``w_i' M^{-1} S M^{-1} w_i``.  The mean of theta is off by the bias ``dbar`` for which the mean boost ``-h Sigma dbar``
-cancels what the noise shrinks theta by (leading order)
+cancels what the noise shrinks theta by,
 
-    dbar = -(u/2) Sigma^{-1} M^{-1} (Sigma + tr Sigma I) theta* .
+    dbar = -(h/2) Sigma^{-1} M^{-1} (C + tr C I) theta*,
+
+with C as above; with ``C = sigma^2 Sigma``, right for ``h ||M|| tr Sigma`` well below 1, ``-(u/2) Sigma^{-1} M^{-1}
+(Sigma + tr Sigma I) theta*``.
 
 Last state, Sigma = I: the flattest interpolator with ``E ||delta||^2 = u sqrt(d) ||theta*||`` and ``<dbar,
 theta*>/||theta*|| = -sqrt(d) u/2``.  This needs the slowest fast rate ``h ||theta*||/sqrt(d)`` to be above the slow
@@ -48,6 +51,8 @@ from .network import TwoLayerLinear, critical_step
 
 TOLERANCE = 1e-12
 """Relative residual to which the fourth-moment system is solved."""
+SINGULAR = 1e-12
+"""Eigenvalues below this times the largest count as 0 where a matrix must be inverted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +111,8 @@ def fluctuations(kernel, step, noise, covariance=None, inputs=None, guess=None):
     noise = number(noise, "noise")
     if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1] or not kernel.size:
         raise ValueError(f"kernel has shape {kernel.shape}; it must be (d, d)")
+    if not np.abs(kernel - kernel.T).max() <= 1e-9 * np.abs(kernel).max():
+        raise ValueError("kernel is not finite or not symmetric; it must be both")
     if not (0 < step < math.inf):
         raise ValueError(f"step is {step}; it must be in (0, inf)")
     if not (0 <= noise < math.inf):
@@ -118,6 +125,8 @@ def fluctuations(kernel, step, noise, covariance=None, inputs=None, guess=None):
     covariance = np.eye(len(kernel)) if covariance is None else numbers(covariance, "entries of the covariance")
     if covariance.shape != kernel.shape:
         raise ValueError(f"covariance has shape {covariance.shape}; it must be {kernel.shape}")
+    if not (np.isfinite(covariance).all() and np.linalg.eigvalsh(covariance)[0] >= -1e-9 * np.abs(covariance).max()):
+        raise ValueError("covariance is not finite or has a negative eigenvalue; all must be >= 0")
     return _of_gaussian(kernel, step, noise, covariance)
 
 
@@ -210,17 +219,40 @@ def second_layer_variance(first, kernel, covariance):
     return np.einsum("ji,jk,ki->i", boosts, np.asarray(covariance), boosts)
 
 
-def bias(kernel, target, step, noise, covariance=None):
-    """``E theta - theta*`` at a kernel M (d, d), to leading order: ``-(u/2) Sigma^{-1} M^{-1} (Sigma + tr Sigma I)
-    theta*``.
+def bias(kernel, target, step, noise, covariance=None, inputs=None):
+    """``E theta - theta*`` at a kernel: ``-(h/2) Sigma^{-1} M^{-1} (C + tr C I) theta*``, C the excitation.
 
-    ``target`` is theta* (d,), ``step`` the effective step h, ``covariance`` Sigma (d, d), positive definite, I by
-    default.
+    Parameters
+    ----------
+    kernel, step, noise, covariance, inputs
+        As in :func:`fluctuations`; M and Sigma must be positive definite.
+    target : array_like, shape (d,)
+        ``theta*``.
+
+    Returns
+    -------
+    ndarray, shape (d,)
+        To leading order in ``u = h sigma^2``, whatever ``h ||M||``.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit, singular M or Sigma, or a step outside mean-square stability.
     """
     kernel, target = numbers(kernel, "entries of the kernel"), numbers(target, "entries of the target")
+    if target.ndim != 1 or kernel.shape != (target.size,) * 2:
+        raise ValueError(f"kernel {kernel.shape} and target {target.shape} must have shapes (d, d) and (d,)")
+    excitation = fluctuations(kernel, step, noise, covariance, inputs).excitation
+    if inputs is not None:
+        inputs = numbers(inputs, "inputs")
+        covariance = inputs.T @ inputs / len(inputs)
     covariance = np.eye(target.size) if covariance is None else numbers(covariance, "entries of the covariance")
-    shrunk = covariance @ target + np.trace(covariance) * target
-    return -0.5 * step * noise**2 * np.linalg.solve(covariance, np.linalg.solve(kernel, shrunk))
+    for name, matrix in (("kernel", kernel), ("covariance", covariance)):
+        values = np.linalg.eigvalsh(matrix)
+        if not values[0] > SINGULAR * values[-1]:
+            raise ValueError(f"{name} has the eigenvalue {values[0]:.3g}; all must be > {SINGULAR:g} of the largest")
+    shrunk = excitation @ target + np.trace(excitation) * target
+    return -0.5 * step * np.linalg.solve(covariance, np.linalg.solve(kernel, shrunk))
 
 
 @dataclass(frozen=True)
@@ -262,6 +294,5 @@ def last_state(model):
     if not isinstance(model, TwoLayerLinear):
         raise ValueError(f"model is a {type(model).__name__}; it must be a TwoLayerLinear")
     root, norm, u = math.sqrt(model.dimension), model.target_norm, model.effective_step * model.noise**2
-    return LastState(norm / u if u > 0 else math.inf, 0.5 * root**3, norm - 0.5 * root * u, u * root * norm, root *
-    norm,
-                     norm / root, 4.0 * model.loss_factor * root * norm)
+    return LastState(norm / u if u > 0 else math.inf, 0.5 * root**3, norm - 0.5 * root * u, u * root * norm,
+                     root * norm, norm / root, 4.0 * model.loss_factor * root * norm)

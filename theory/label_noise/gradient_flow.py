@@ -139,7 +139,7 @@ def limit(state, target, covariance=None, tolerance=1e-12):
         return now, phi
     goal = tolerance * scale + 1e-14 * np.linalg.norm(covariance) * np.trace(state)
     span = 4.0 / max(np.trace(now) * np.linalg.norm(covariance, 2), 1e-300)
-    for _ in range(PATIENCE):
+    for _ in range(PATIENCE if np.trace(state) > 0 else 0):
         if np.linalg.norm(covariance @ (target - now[:-1, -1])) <= goal:
             return now, phi
         piece = path(now, [span], target, covariance)
@@ -193,8 +193,14 @@ def growth(times, plus, minus, target):
     With ``D = sqrt(4 theta*^2 + P Q)`` and ``T = tanh(D t/2)/D`` the solution is
     ``z = (1 + T (2 theta* + Q)) / (1 + T (P - 2 theta*))``, free of cancellation at D = 0.
     """
-    times = np.asarray(times, dtype=np.float64)
-    spread = math.sqrt(4.0 * target * target + plus * minus)
+    times = numbers(times, "times")
+    for name, value in (("P", plus), ("Q", minus)):
+        if not 0 <= number(value, name) < math.inf:
+            raise ValueError(f"{name} is {value}; it must be in [0, inf)")
+    if not math.isfinite(number(target, "target")):
+        raise ValueError(f"target is {target}; it must be finite")
+    spread = math.hypot(2.0 * target, math.sqrt(plus * minus))
+    spread = spread if spread > 1e-100 else 0.0   # over any time in floating point the same, without underflow
     reach = np.tanh(0.5 * spread * times) / spread if spread > 0 else 0.5 * times
     # 1 - 2 |theta*| T may fall to e^{-D t}, which a difference of two numbers near 1 would lose.
     small = np.ones_like(times)
@@ -243,6 +249,7 @@ def integrated(slope, start, times, tolerance):
         return found
 
     wanted, back = np.unique(times, return_inverse=True)
+    tolerance = max(tolerance / np.sqrt(start.size), 3e-14)   # the integrator's norm is a mean over the entries
     done = integrate.solve_ivp(checked_slope, (0.0, times[-1]), start.ravel(), method="DOP853", t_eval=wanted,
                                rtol=tolerance, atol=1e-3 * tolerance * scale)
     if not done.success:

@@ -47,7 +47,9 @@ def norm_change(first, second, x, residual):
         ``g = f(x) - y - eps``.
     """
     first, second = _layers(first, second)
-    x = np.asarray(x, dtype=np.float64)
+    x = numbers(x, "entries of the input")
+    if x.shape != first.shape[1:]:
+        raise ValueError(f"input has shape {x.shape}; it must be {first.shape[1:]}")
     return -residual**2 * ((first @ x) ** 2 - second**2 * (x @ x))
 
 

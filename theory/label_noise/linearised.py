@@ -35,7 +35,7 @@ def smoothed(labels, classes, probability):
 
 def floor(classes, probability):
     """Clean loss, a mean over outputs with the factor 1/2, of a network that outputs the smoothed labels."""
-    if not (classes == int(classes) and classes >= 2):
+    if not (2 <= number(classes, "classes") < np.inf and classes == int(classes)):
         raise ValueError(f"classes is {classes}; it must be an integer >= 2")
     if not 0 <= number(probability, "probability") <= 1:
         raise ValueError(f"probability is {probability}; it must be in [0, 1]")
@@ -75,6 +75,8 @@ def expected_loss(tangent_kernel, start, labels, rate, probability, steps, mean_
     kernel = numbers(tangent_kernel, "entries of the tangent kernel")
     if start.ndim != 2 or kernel.shape != (start.size, start.size):
         raise ValueError(f"outputs {start.shape} and kernel {kernel.shape} must have shapes (N, C) and (N C, N C)")
+    if not (np.isfinite(kernel).all() and np.isfinite(start).all()):
+        raise ValueError("outputs or tangent kernel have an entry that is not finite; all must be")
     if not (np.isfinite(steps).all() and (steps >= 0).all()):
         raise ValueError("steps have an entry that is negative or not finite; all must be >= 0")
     mean = smoothed(labels, start.shape[1], probability)

@@ -164,7 +164,8 @@ def flattest_kernel(target, covariance=None):
     """
     target = np.asarray(target, dtype=np.float64)
     covariance = np.eye(target.size) if covariance is None else np.asarray(covariance, dtype=np.float64)
-    alpha = math.sqrt(max(target @ covariance @ target, 0.0) / np.trace(covariance))
+    square, total = float(target @ covariance @ target), float(np.trace(covariance))
+    alpha = math.sqrt(square / total) if square > 0 and total > 0 else 0.0
     if alpha == 0.0:
         return np.zeros_like(covariance)
     return np.outer(target, target) / alpha + alpha * np.eye(target.size)

@@ -113,6 +113,22 @@ def sharpness_aware_transition(state, x, label, step, radius):
     return unit - step * shifted * b @ (unit + shift * b)
 
 
+def _record(record, most=math.inf):
+    """Numbers of steps, increasing and each once."""
+    wanted = numbers(list(record), "recorded numbers of steps").ravel()
+    for k in wanted:
+        if not (0 <= k <= most and k < math.inf and k == int(k)):
+            raise ValueError(f"record contains {k:g}; it must have integers in 0..{most:g}")
+    return sorted({int(k) for k in wanted})
+
+
+def _positive(step):
+    step = number(step, "step")
+    if not 0 < step < math.inf:
+        raise ValueError(f"step is {step}; it must be in (0, inf)")
+    return step
+
+
 def label_noise_path(state, inputs, labels, step, record=None):
     """Run the width-free recursion over given inputs and noisy labels: the plain reference for the simulations.
 
@@ -125,7 +141,7 @@ def label_noise_path(state, inputs, labels, step, record=None):
     labels : array_like, shape (k,)
         ``<theta*, x> + eps`` of every step.
     step : float
-        Effective step h.
+        Effective step h > 0.
     record : iterable of int, optional
         Numbers of steps, in 0..k, after which to keep the state; default the end.
 
@@ -137,7 +153,7 @@ def label_noise_path(state, inputs, labels, step, record=None):
     Raises
     ------
     ValueError
-        If the shapes do not fit.
+        If the shapes do not fit, for a step outside (0, inf), or a recorded number outside 0..k.
     """
     state, inputs = numbers(state, "entries of the state"), numbers(inputs, "inputs")
     labels = numbers(labels, "labels")
@@ -145,7 +161,7 @@ def label_noise_path(state, inputs, labels, step, record=None):
             or labels.shape != inputs.shape[:1]:
         raise ValueError(f"state {state.shape}, inputs {inputs.shape} and labels {labels.shape} must have shapes "
                          "(d + 1, d + 1), (k, d) and (k,)")
-    wanted = {len(inputs)} if record is None else {int(k) for k in record}
+    step, wanted = _positive(step), [len(inputs)] if record is None else _record(record, len(inputs))
     phi, states, maps = np.eye(len(state)), [], []
     for k in range(len(inputs) + 1):
         if k in wanted:
@@ -171,7 +187,11 @@ def neurons(phi, first, second):
     -------
     first, second : ndarray, shapes (m, d) and (m,)
     """
-    moved = np.column_stack([numbers(first, "entries of W"), numbers(second, "entries of a")]) @ np.asarray(phi).T
+    first, second, phi = numbers(first, "entries of W"), numbers(second, "entries of a"), numbers(phi, "entries of Phi")
+    if first.ndim != 2 or second.shape != first.shape[:1] or phi.shape != (first.shape[1] + 1,) * 2:
+        raise ValueError(f"map {phi.shape}, first layer {first.shape} and second layer {second.shape} must have shapes "
+                         "(d + 1, d + 1), (m, d) and (m,)")
+    moved = np.column_stack([first, second]) @ phi.T
     return moved[:, :-1], moved[:, -1]
 
 
@@ -216,7 +236,7 @@ def descent_path(state, covariance, target, step, record):
     Raises
     ------
     ValueError
-        If the shapes do not fit.
+        If the shapes do not fit, for a step outside (0, inf), or recorded numbers that are not integers >= 0.
     """
     state, covariance = numbers(state, "entries of the state"), numbers(covariance, "entries of the covariance")
     target, d = numbers(target, "entries of the target"), len(covariance)
@@ -224,8 +244,9 @@ def descent_path(state, covariance, target, step, record):
         raise ValueError(f"state {state.shape}, covariance {covariance.shape} and target {target.shape} must have "
                          "shapes (d + 1, d + 1), (d, d) and (d,)")
     phi, done, states, maps = np.eye(d + 1), 0, [], []
-    for k in sorted({int(k) for k in record}):
-        _descend(phi, state, covariance, target, float(step), k - done)
+    step, record = _positive(step), _record(record)
+    for k in record:
+        _descend(phi, state, covariance, target, step, k - done)
         done = k
         states.append(phi @ state @ phi.T)
         maps.append(phi.copy())

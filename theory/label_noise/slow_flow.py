@@ -11,7 +11,9 @@ Ma and Lee, NeurIPS 2021; Li, Wang and Arora, ICLR 2022), with H the Hessian at 
 ``C = v Sigma``, derivatives per step; that is ``Z_i' = A Z_i`` for every neuron with ``A = -diag(C, tr C)/2 - B_mu``,
 and ``K' = A K + K A'``.  Averaging the exact change of the imbalance, ``h^2 g^2 (||x||^2 a a' - W x x' W')``, over
 the fast fluctuations gives the same with the *excitation* ``C = h^2 E[g^2 x x']`` at the current kernel: the
-corrected flow, whose first neglected term is of relative order h ||M||.  With ``C`` of :mod:`.fluctuations`,
+corrected flow.  While the kernel stands still C is exact, whatever ``h ||M||``; what is neglected is that the kernel
+moves while an error relaxes, and that the error moves it: of relative order ``u = h sigma^2`` over the eigenvalues of
+M (times tr Sigma), not a power of ``h ||M||``.  With ``C`` of :mod:`.fluctuations`,
 
     corrected = "none"      C = v Sigma
     corrected = "gaussian"  the fourth moments of Gaussian inputs of covariance Sigma
@@ -46,13 +48,15 @@ from ..arguments import number, numbers
 from . import gradient_flow
 from .fluctuations import fluctuations
 from .gradient_flow import Path
-from .network import TwoLayerLinear, kernel
+from .network import TwoLayerLinear, critical_step, kernel
 from .reduction import generator
 
 CORRECTIONS = ("none", "gaussian", "data")
 """What the excitation takes into account."""
 TOLERANCE = 1e-9
 """Relative tolerance of the integrator."""
+OFF_MANIFOLD = 1e-6
+"""How far a start may be from the interpolators where it is taken as it is; far above what the integrators leave."""
 VISIBLE = 1e-10
 """Eigenvalues of Sigma below this times the largest count as directions without inputs."""
 
@@ -74,9 +78,13 @@ def drift(state, excitation, covariance=None):
     ndarray, shape (d + 1, d + 1)
         ``-diag(C, tr C)/2 - B_mu``.
     """
-    excitation = np.asarray(excitation, dtype=np.float64)
+    excitation, state = numbers(excitation, "entries of the excitation"), numbers(state, "entries of the state")
+    if excitation.ndim != 2 or state.shape != tuple(size + 1 for size in excitation.shape) or \
+            excitation.shape[0] != excitation.shape[1]:
+        raise ValueError(f"state {state.shape} and excitation {excitation.shape} must have shapes (d + 1, d + 1) and "
+                         "(d, d)")
     seen = None if covariance is None else _range(np.asarray(covariance, dtype=np.float64))
-    return _generator(np.asarray(state, dtype=np.float64), excitation, seen)
+    return _generator(state, excitation, seen)
 
 
 def _generator(state, excitation, seen):
@@ -124,7 +132,11 @@ def path(model, steps, start=None, inputs=None, corrected="gaussian", radius=Non
     Raises
     ------
     ValueError
-        For parameters outside their ranges, or a kernel on the way at which the step is not mean-square stable.
+        For parameters outside their ranges; ``relax=False`` off the interpolators; with label noise a kernel on the
+        way, with ``radius`` the first kernel, at which the step is not mean-square stable; a state asked for at which
+        SAM contracts to the origin on fresh inputs, ``E N^2 < (4/pi) (d + 1) rho^2``, see :mod:`.collapse`.
+        ``corrected="none"`` is the limit of small steps, where every step is stable, and small radii: of these it
+        refuses none.
     """
     if not isinstance(model, TwoLayerLinear):
         raise ValueError(f"model is a {type(model).__name__}; it must be a TwoLayerLinear")
@@ -142,6 +154,13 @@ def path(model, steps, start=None, inputs=None, corrected="gaussian", radius=Non
     steps, before = gradient_flow.increasing(steps, "steps"), np.eye(model.dimension + 1)
     if relax:
         state, before = gradient_flow.limit(state, target, covariance)
+    else:
+        _on_manifold(state, target, covariance)
+    if radius and corrected != "none":
+        bound = critical_step(kernel(state), inputs)
+        if not model.effective_step < bound:
+            raise ValueError(f"effective step is {model.effective_step:g}; mean-square stability at this kernel needs "
+                             f"it in (0, {bound:.6g})")
     excite = excitations(model, covariance, inputs if corrected == "data" else None, corrected, radius)
     size, seen = model.dimension + 1, _range(covariance)
 
@@ -153,7 +172,27 @@ def path(model, steps, start=None, inputs=None, corrected="gaussian", radius=Non
         return moved.ravel()
 
     done = gradient_flow.integrated(slope, np.stack([state, np.eye(size)]), steps, TOLERANCE)
+    if radius and corrected != "none" and inputs is None:
+        _holds_out(done[:, 0], radius)
     return Path(steps, done[:, 0], done[:, 1] @ before)
+
+
+def _on_manifold(state, target, covariance):
+    """Refuse a state that is not an interpolator, to OFF_MANIFOLD of the size that its theta may have."""
+    off = np.abs(covariance @ (state[:-1, -1] - target)).max()
+    size = np.trace(covariance) * (np.linalg.norm(target) + math.sqrt(state[-1, -1] * np.trace(state[:-1, :-1])))
+    if not off <= OFF_MANIFOLD * size:
+        raise ValueError(f"Sigma (theta - theta*) of the start is {off:.3g}; without relax it must be 0, to "
+                         f"{OFF_MANIFOLD * size:.2g}")
+
+
+def _holds_out(states, radius):
+    """Refuse states that SAM on fresh inputs draws to the origin."""
+    least, d = min(float(np.trace(kernel(state))) for state in states), states.shape[-1] - 1
+    bound = math.sqrt(0.25 * math.pi * max(least, 0.0) / (d + 1.0))
+    if not radius <= bound:
+        raise ValueError(f"radius is {radius:g}; SAM contracts to the origin on the way "
+                         f"unless it is at most {bound:.4g}")
 
 
 def expected_start(model):
@@ -287,6 +326,8 @@ class Clocks:
 
 def clocks(model):
     """The :class:`Clocks` of a model, 0 where the logarithm would be negative, inf without noise or target."""
+    if not isinstance(model, TwoLayerLinear):
+        raise ValueError(f"model is a {type(model).__name__}; it must be a TwoLayerLinear")
     d, v, norm = model.dimension, model.drift, model.target_norm
     if v == 0.0:
         return Clocks(math.inf, math.inf, math.inf)

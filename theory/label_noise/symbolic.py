@@ -24,7 +24,7 @@ SECOND = sp.symbols("a_i a_j", real=True)
 PRODUCT = sp.Symbol("w_ij", real=True)
 """``<w_i, w_j>``."""
 AMPLITUDE, TARGET = sp.symbols("q theta", positive=True)
-TIME, DRIFT, DIMENSION = sp.symbols("t v d", positive=True)
+DRIFT, DIMENSION = sp.symbols("v d", positive=True)
 
 
 def moved(first, second):
@@ -107,12 +107,14 @@ def oscillation_step(active, dimension):
 
 
 def riccati():
-    """``z'`` of the closed form in one dimension and the right-hand side ``2 theta z - (P z^2 - Q)/2``."""
-    plus, minus = sp.symbols("P Q", positive=True)
-    spread = sp.sqrt(4 * TARGET**2 + plus * minus)
-    reach = sp.tanh(spread * TIME / 2) / spread
+    """``z'`` of the closed form in one dimension and the right-hand side ``2 theta z - (P z^2 - Q)/2``.
+
+    Both are rational in ``T = tanh(D t/2)/D``, which has ``T' = (1 - D^2 T^2)/2``, ``D^2 = 4 theta^2 + P Q``.
+    """
+    plus, minus, reach = sp.symbols("P Q T", positive=True)
     z = (1 + reach * (2 * TARGET + minus)) / (1 + reach * (plus - 2 * TARGET))
-    return sp.diff(z, TIME), 2 * TARGET * z - (plus * z**2 - minus) / 2
+    speed = (1 - (4 * TARGET**2 + plus * minus) * reach**2) / 2
+    return sp.diff(z, reach) * speed, 2 * TARGET * z - (plus * z**2 - minus) / 2
 
 
 def isotropic_invariants():

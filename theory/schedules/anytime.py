@@ -4,12 +4,21 @@ The functional law in normal form, ``E = (1 + T)^{-s} + sigma^2 int_0^T K(T - t)
 ``K(u) = (1 + u)^{-q}``, ``q = 2 - 1/beta`` in regression, at the end T of the intrinsic time; ``gamma = eta/B``.
 
 *Decaying rate.*  ``eta(z) = c (1 + z)^{-chi}`` in steps z (Bordelon & Mori, arXiv 2602.04774, compare their optimum
-with such powers).  The kernel forgets all but the last steps, so the last rate sets the noise: with ``chi < 1``
+with such powers), 0 <= chi < 1, so ``T ~ c N^{1 - chi}/(1 - chi)``.  Two parts of the noise can lead (derived):
 
-    T ~ c N^{1 - chi}/(1 - chi),    noise ~ c N^{-chi} int K,    best c ~ N^{chi - s/(1 + s)},    E ~ N^{-s/(1 + s)},
+    the last steps,   c N^{-chi} int K,
+    the first steps,  K(T) int eta^2 dz ~ c^{1/beta} N^{-(1 - chi)(2 - 1/beta)}/(2 chi - 1)    for chi > 1/2
 
-the same for every chi, the constant rate included (derived).  The best amplitude grows for ``chi > s/(1 + s)`` until
-stability stops it; from there on E follows ``c = cap``: the slower of ``N^{-s (1 - chi)}`` and ``N^{-chi}``.
+(for chi < 1/2 the integral grows, and its share of the last steps' noise still is ``T^{-(1 - 1/beta)}`` only).  Both
+grow with c, hence the best amplitude is the smaller of the two that balance ``T^{-s}``, and the cap if that is smaller
+yet:
+
+    T ~ N^m,   E ~ N^{-s m},   c ~ N^{m - (1 - chi)},
+    m = min{1/(1 + s),  2 (1 - chi)/(s + 1/beta),  and with a cap  1 - chi} .
+
+So ``E ~ N^{-s/(1 + s)}``, as for a constant rate, up to ``chi = (s + 2 - 1/beta)/(2 (1 + s))``, which is above 1/2, and
+with a cap also up to ``s/(1 + s)`` only; for ``s < 2 - 1/beta`` the cap is met first, for ``s > 2 - 1/beta`` never.
+Larger chi are worse.
 
 *Growing ratio.*  ``r(t) = B/eta = (1 + t)^theta`` costs the data ``D = ((1 + T)^{1 + theta} - 1)/(1 + theta)``, and
 
@@ -32,6 +41,10 @@ from .shapes import log_gauss
 
 FIRST, WIDTH = 1e-12, 0.5
 """Where the logarithmic quadrature starts, in units of one step, and the width of its panels."""
+MOST = 1e40
+"""Largest number of steps, amplitude x steps, and intrinsic time."""
+LARGEST_LOG = 700.0
+"""Logarithm of the largest amount of data of a ramp."""
 
 
 def schedule(steps, amplitude, power):
@@ -49,9 +62,10 @@ def schedule(steps, amplitude, power):
 
 
 def horizon(steps, amplitude, power):
-    """Intrinsic time ``T = c ((1 + N)^{1 - chi} - 1)/(1 - chi)``."""
+    """Intrinsic time ``T = c ((1 + N)^{1 - chi} - 1)/(1 - chi)``; N and ``c N`` at most 1e40."""
     rest = 1.0 - _power(power)
-    return _above(amplitude, "amplitude") * math.expm1(rest * math.log1p(_above(steps, "steps"))) / rest
+    c, n = _run(amplitude, "amplitude", steps)
+    return c * math.expm1(rest * math.log1p(n)) / rest
 
 
 def noise(steps, amplitude, power, capacity):
@@ -60,11 +74,11 @@ def noise(steps, amplitude, power, capacity):
     Parameters
     ----------
     steps : float
-        N > 0, not necessarily whole.
+        0 < N <= 1e40, not necessarily whole.
     amplitude, power, capacity : float
-        c > 0, 0 <= chi < 1 and beta > 1.
+        c > 0 with ``c N`` at most 1e40, 0 <= chi < 1 and beta > 1.
     """
-    c, chi, n = _above(amplitude, "amplitude"), _power(power), _above(steps, "steps")
+    chi, (c, n) = _power(power), _run(amplitude, "amplitude", steps)
     memory, rest = 2.0 - 1.0 / _above(capacity, "capacity", 1.0), 1.0 - _power(power)
     gone, weight = _towards_zero(0.5 * n, min(1.0, 1.0 / c))   # steps before the middle, then steps that remain
     since = c * (np.expm1(rest * math.log1p(n)) - np.expm1(rest * np.log1p(gone))) / rest
@@ -99,17 +113,17 @@ def tuned(source, capacity, steps, power, sigma=1.0, cap=1.0):
     source, capacity : float
         s > 0, beta > 1.
     steps : float
-        N > 0.
+        0 < N <= 1e40.
     power : float
         0 <= chi < 1.
     sigma, cap : float
-        Label noise and largest rate, > 0; the first rate is the largest.
+        Label noise and largest rate, > 0, ``cap N`` at most 1e40; the first rate is the largest.
 
     Returns
     -------
     Amplitude
     """
-    s, sigma, cap = _above(source, "source"), _above(sigma, "sigma"), _above(cap, "cap")
+    s, sigma, (cap, steps) = _above(source, "source"), _above(sigma, "sigma"), _run(cap, "cap", steps)
 
     def risk(c):
         return (1.0 + horizon(steps, c, power)) ** -s + sigma**2 * noise(steps, c, power, capacity)
@@ -124,28 +138,57 @@ def tuned(source, capacity, steps, power, sigma=1.0, cap=1.0):
     return Amplitude(math.exp(found.x), float(found.fun), False)
 
 
+def tuned_powers(source, capacity, power, capped=False):
+    """Powers of N that the tuned loss and its amplitude follow, logarithms apart; ``(loss, amplitude)``.
+
+    Parameters
+    ----------
+    source, capacity, power : float
+        s > 0, beta > 1 and 0 <= chi < 1.
+    capped : bool
+        Whether the amplitude has a cap that does not depend on N.
+    """
+    s, beta, rest = _above(source, "source"), _above(capacity, "capacity", 1.0), 1.0 - _power(power)
+    reach = min(1.0 / (1.0 + s), 2.0 * rest / (s + 1.0 / beta), rest if capped else math.inf)
+    return -s * reach, reach - rest
+
+
+def largest_power(source, capacity, capped=False):
+    """Largest chi that still has ``E ~ N^{-s/(1+s)}``: ``(s + 2 - 1/beta)/(2 (1 + s))``, capped ``s/(1+s)`` at most."""
+    s, beta = _above(source, "source"), _above(capacity, "capacity", 1.0)
+    free = 0.5 * (s + 2.0 - 1.0 / beta) / (1.0 + s)
+    return min(free, s / (1.0 + s)) if capped else free
+
+
 def ramp_noise(horizon, power, memory):
     """``int_0^T (1 + T - t)^{-q} (1 + t)^{-theta} dt`` by quadrature, relative error below 1e-9.
 
     Parameters
     ----------
     horizon : float
-        T > 0, intrinsic time.
+        0 < T <= 1e40, intrinsic time.
     power, memory : float
         theta >= 0 and q > 0.
     """
-    time, theta, q = _above(horizon, "horizon"), number(power, "power"), _above(memory, "memory")
-    if not 0 <= theta < math.inf:
-        raise ValueError(f"power is {theta}; it must be finite and >= 0")
+    time, theta, q = _time(horizon), _ramp(power), _above(memory, "memory")
     near, weight = _towards_zero(0.5 * time, 1.0)
     far = 1.0 + (time - near)
     return float(weight @ (far**-q * (1.0 + near) ** -theta + (1.0 + near) ** -q * far**-theta))
 
 
 def ramp_data(horizon, power):
-    """``D = ((1 + T)^{1 + theta} - 1)/(1 + theta)``."""
-    more = 1.0 + number(power, "power")
-    return math.expm1(more * math.log1p(_above(horizon, "horizon"))) / more
+    """``D = ((1 + T)^{1 + theta} - 1)/(1 + theta)``, 0 < T <= 1e40 and theta >= 0; at most about 1e304.
+
+    Raises
+    ------
+    ValueError
+        For arguments out of range, and where D would be larger.
+    """
+    theta, grown = _ramp(power), math.log1p(_time(horizon))
+    if (1.0 + theta) * grown > LARGEST_LOG:
+        raise ValueError(f"power is {theta:g}; it must be at most {LARGEST_LOG / grown - 1.0:.4g} "
+                         f"at horizon {horizon:g}, the data exceed the range of float64 otherwise")
+    return math.expm1((1.0 + theta) * grown) / (1.0 + theta)
 
 
 def ramp_exponent(power, memory):
@@ -154,9 +197,9 @@ def ramp_exponent(power, memory):
     Raises
     ------
     ValueError
-        For ``q = 1``, and for ``q < 1`` with ``theta <= 1 - q``, where the noise does not decay.
+        For a negative theta, for ``q = 1``, and for ``q < 1`` with ``theta <= 1 - q``, where the noise does not decay.
     """
-    theta, q = number(power, "power"), _above(memory, "memory")
+    theta, q = _ramp(power), _above(memory, "memory")
     if q > 1:
         return min(theta, q)
     if q == 1 or theta <= 1 - q:
@@ -176,6 +219,31 @@ def _power(value):
     if not 0 <= value < 1:
         raise ValueError(f"power is {value}; it must be in [0, 1)")
     return value
+
+
+def _ramp(value):
+    value = number(value, "power")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"power is {value}; it must be finite and >= 0")
+    return value
+
+
+def _time(value):
+    value = _above(value, "horizon")
+    if value > MOST:
+        raise ValueError(f"horizon is {value:g}; it must be at most {MOST:g}")
+    return value
+
+
+def _run(rate, label, steps):
+    """A rate and a number of steps whose product is in range."""
+    rate, steps = _above(rate, label), _above(steps, "steps")
+    if steps > MOST:
+        raise ValueError(f"steps is {steps:g}; it must be at most {MOST:g}")
+    if rate > MOST / steps * (1.0 + 1e-12):
+        raise ValueError(f"{label} is {rate:g}; {label} x steps must be at most {MOST:g}, "
+                         f"so at most {MOST / steps:g} here")
+    return rate, steps
 
 
 def _above(value, label, low=0.0):

@@ -308,7 +308,7 @@ def _within_limits(wanted, data, smallest, largest):
     inside = (sizes > smallest) & (sizes < largest)
     if inside.any():   # what rounding left over goes to the sizes that are free
         sizes[inside] *= 1.0 + (data - sizes.sum()) / sizes[inside].sum()
-    return sizes, scale
+    return np.clip(sizes, smallest, largest), scale
 
 
 @njit(cache=True)

@@ -29,7 +29,8 @@ import math
 import numpy as np
 from scipy.optimize import brentq
 
-from ..arguments import shown
+from ..arguments import numbers, shown
+from .exponents import regime
 from .power_law import PowerLaw, above, not_negative
 
 LONGEST = 1e300
@@ -49,8 +50,10 @@ def gap(law, first, second, switch_time, delay):
         Intrinsic time since the switch, d >= 0.
     """
     _check(law, first, second, switch_time)
-    delay = np.asarray(delay, float)
-    return law.noise**2 * (1.0 / first - 1.0 / second) * law.kernel_mass(delay, delay + switch_time)
+    delay = _delays(delay)
+    q, age = law.forgetting, np.log1p(delay)
+    left = np.exp(-q * age) * -np.expm1(-q * np.log1p(switch_time * np.exp(-age))) / q   # int K from d to d + t_s
+    return law.strength * (1.0 / first - 1.0 / second) * left
 
 
 def equal_data_gap(law, first, second, switch_time, delay):
@@ -59,7 +62,7 @@ def equal_data_gap(law, first, second, switch_time, delay):
     The latter is at the intrinsic time ``d + t_s r1/r2``.  Arguments as of :func:`gap`; may be negative.
     """
     _check(law, first, second, switch_time)
-    delay = np.asarray(delay, float)
+    delay = _delays(delay)
     ahead, behind = delay + switch_time, delay + switch_time * first / second
     noise = law.kernel_mass(delay, ahead) / first - law.kernel_mass(delay, behind) / second
     return law.signal(ahead) - law.signal(behind) + law.noise**2 * noise
@@ -99,7 +102,8 @@ def catch_up_time(law, first, second, switch_time, tolerance, relative_to="signa
         span = math.log1p(switch_time * math.exp(-start))
         return constant - q * start + math.log(-math.expm1(-q * span)) - level + s * (start + span)
 
-    if s >= 1.0 + q and (s > 1.0 + q or constant + math.log(q * switch_time) > level):
+    if _forever(law) and relative_to == "signal" and (not math.isclose(s, 1.0 + q, rel_tol=1e-12)
+                                                      or constant + math.log(q * switch_time) > level):
         return math.inf
     low, high = -700.0, math.log(LONGEST)
     if excess(low) <= 0.0:
@@ -113,29 +117,51 @@ def catch_up_power(source, capacity):
     """Power of t_s in the catch-up time relative to the signal: ``s/q``, 1, or ``1/(1+q-s)``; inf for ``s >= 1+q``."""
     law = PowerLaw(source, capacity)
     q, s = law.forgetting, law.source
-    if s <= q:
+    if regime(s, law.capacity) != "easy":
         return s / q
-    return 1.0 / (1.0 + q - s) if s < 1.0 + q else math.inf
+    return math.inf if _forever(law) else 1.0 / (1.0 + q - s)
 
 
 def limit_time(law, first, second, switch_time, tolerance, relative_to="signal"):
-    """Leading term of :func:`catch_up_time` for ``t_s -> infinity``; inf where there is none.
+    """Leading term of :func:`catch_up_time` for ``t_s -> infinity``; inf where there is none, or none in float64.
 
-    Not for ``s = q``, where the limit of ``d/t_s`` solves an equation of its own: ValueError.
+    Not for ``s = q`` (to 1e-12), where the limit of ``d/t_s`` solves an equation of its own: ValueError.
     """
     _check(law, first, second, switch_time)
     tolerance = above(tolerance, "tolerance", 0.0)
     q, s = law.forgetting, law.source
     if relative_to == "floor":
-        return max(((second / first - 1.0) / tolerance) ** (1.0 / q) - 1.0, 0.0)
+        return max(_power((second / first - 1.0) / tolerance, 1.0 / q) - 1.0, 0.0)
     if relative_to != "signal":
         raise ValueError(f"relative_to is {shown(relative_to)}; it must be 'signal' or 'floor'")
     ratio = law.strength * (1.0 / first - 1.0 / second) / (q * tolerance * law.signal_scale)
-    if s == q:
+    kind = regime(s, law.capacity)
+    if kind == "boundary":
         raise ValueError(f"source is {s:g}; a limit of this form needs a source other than 1 - 1/beta = {q:g}")
-    if s < q:
-        return ratio ** (1.0 / q) * switch_time ** (s / q)
-    return (ratio * q * switch_time) ** (1.0 / (1.0 + q - s)) if s < 1.0 + q else math.inf
+    if kind == "hard":
+        return _power(ratio * _power(switch_time, s), 1.0 / q)
+    return math.inf if _forever(law) else _power(ratio * q * switch_time, 1.0 / (1.0 + q - s))
+
+
+def _forever(law):
+    """Whether ``s >= 1 + q``, to 1e-12: then the signal falls as fast as the gap."""
+    edge = 1.0 + law.forgetting
+    return law.source > edge or math.isclose(law.source, edge, rel_tol=1e-12)
+
+
+def _power(base, exponent):
+    """``base^exponent``, inf beyond float64."""
+    try:
+        return base**exponent
+    except OverflowError:
+        return math.inf
+
+
+def _delays(delay):
+    delay = numbers(delay, "delays")
+    if not (np.isfinite(delay) & (delay >= 0)).all():
+        raise ValueError(f"delays are {shown(delay)}; they must be finite and >= 0")
+    return delay
 
 
 def _check(law, first, second, switch_time):

@@ -130,7 +130,7 @@ def fitted_noise_law(law, rate, warmup=0) -> NoiseLaw:
     return NoiseLaw(lambda steps: settled_loss(law, begin, begin + step * steps), weights)
 
 
-def staged_batches(law, data, allowed, switches=None) -> Stages:
+def staged_batches(law, data, allowed, switches=None, target=None) -> Stages:
     """The best stages of allowed batch sizes that use a budget of samples.
 
     Parameters
@@ -142,6 +142,8 @@ def staged_batches(law, data, allowed, switches=None) -> Stages:
         Distinct batch sizes >= 1, at most MOST_SIZES.
     switches : int, optional
         Most switches, >= 0; by default one fewer than there are sizes.
+    target : float, optional
+        With it, the stages of fewest steps (to 1/2 per cent) whose loss is not above it; the budget need not be used.
 
     Returns
     -------
@@ -150,7 +152,7 @@ def staged_batches(law, data, allowed, switches=None) -> Stages:
     Raises
     ------
     ValueError
-        For arguments out of range, with the bound.
+        For arguments out of range, with the bound; for a target that the budget cannot reach, with the least loss.
     """
     sizes = _allowed(allowed)
     data = _whole(data, "data")
@@ -177,7 +179,29 @@ def staged_batches(law, data, allowed, switches=None) -> Stages:
         low, high = grid[max(place - 1, 0)], grid[min(place + 1, grid.size - 1)]
         grid = np.unique(np.round(np.linspace(low, high, 9)).astype(int))
         losses = [best(count) for count in grid]
-    return _descended(law, min(tried.values(), key=lambda stages: stages.loss))
+    found = _descended(law, min(tried.values(), key=lambda stages: stages.loss))
+    if target is None:
+        return found
+    if not found.loss <= number(target, "target"):
+        raise ValueError(f"target is {target:g}; {data} samples reach {found.loss:.6g} at best")
+    return _fewest(law, data, sizes, switches, target, found)
+
+
+def _fewest(law, data, sizes, switches, target, found):
+    """The stages of fewest steps, of at most so many samples, that reach a target; `found` does."""
+    low, high = 0, sum(found.counts)
+    while high - low > max(1, high // 200):
+        middle = min(high - 1, max(low + 1, round(math.sqrt(max(low, 1) * high))))
+        if middle * sizes[-1] <= data:   # the budget does not bind
+            tried = _stages(law, [sizes[-1]], [middle], data - middle * sizes[-1])
+        else:
+            stages, counts = _staged(law, middle, data, sizes, switches)
+            tried = _stages(law, stages, counts, data - sum(s * c for s, c in zip(stages, counts)))
+        if tried.unused >= 0 and tried.loss <= target:
+            high, found = middle, tried
+        else:
+            low = middle
+    return found
 
 
 def _allowed(allowed):
@@ -216,6 +240,11 @@ def _staged(law, count, data, sizes, switches):
     starts = np.flatnonzero(np.diff(best, prepend=-1))
     counts = np.add.reduceat(lengths, starts).astype(int)
     return [sizes[i] for i in best[starts]], counts.tolist()
+
+
+def switched(cost, switches):
+    """Index of the size in every cell, of least total cost (cells x sizes) with at most so many switches."""
+    return _cheapest(np.ascontiguousarray(cost), int(switches))
 
 
 @njit(cache=True)
@@ -269,7 +298,7 @@ def _whole_stages(law, sizes, counts, data, allowed, switches):
         counts[best[0]] += best[1]
         counts[place] += best[2]
         rest = 0
-    elif rest >= allowed[0] and len(sizes) <= switches:   # a smaller size than those in use still fits: take its steps first
+    elif rest >= allowed[0] and len(sizes) <= switches:   # a smaller size still fits: take its steps first
         sizes, counts = [allowed[0], *sizes], [rest // allowed[0], *counts]
         rest %= allowed[0]
     return _stages(law, sizes, counts, rest)

@@ -19,7 +19,7 @@ fixed batch size), D -> infinity, at the best schedule of :mod:`.variational`; `
 import math
 from dataclasses import dataclass
 
-from .power_law import above
+from .power_law import above, not_negative
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ def shape_powers(source, capacity, tail):
     The shape sees the capacity ``alpha = min{beta, tail + 1}`` (a logarithm apart at ``beta = tail + 1``).
     """
     s, beta = _checked(source, capacity)
-    alpha = min(beta, 1.0 + above(tail, "tail", -1e-300))
-    if s < 1.0 - 1.0 / alpha:
+    alpha = min(beta, 1.0 + not_negative(tail, "tail"))
+    if alpha > 1 and regime(s, alpha) == "hard":
         return -s, 0.0
     rate = 1.0 + s * alpha
     return -s * alpha / rate, -(rate - alpha) / rate
@@ -147,12 +147,14 @@ def to_joint(source, capacity):
 
 def energy_rate(a, b):
     """Loss of the best schedule as Bordelon & Mori write it: ``-(a-1)/a`` for ``a > b``, ``-(a-1)/b`` for ``a < b``."""
+    a, b = above(a, "a", 1.0), above(b, "b", 1.0)
     return -(a - 1.0) / (a if a >= b else b)
 
 
 def joint_rate(alpha, smoothness):
     """Loss as Wang, Liu & Chen write it: ``-p/(1+p)`` for ``beta' > 0``, else ``-p/(2 alpha)``."""
-    p = 2.0 * alpha + 2.0 * smoothness - 1.0
+    alpha = above(alpha, "alpha", 0.5)
+    p = 2.0 * alpha + 2.0 * above(smoothness, "smoothness", 0.5 - alpha) - 1.0
     return -p / (1.0 + p if smoothness >= 0 else 2.0 * alpha)
 
 

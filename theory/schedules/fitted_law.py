@@ -104,11 +104,6 @@ class FittedLaw:
             return float(self.nonlinear[1]), float(self.nonlinear[3]), float(self.nonlinear[2])
         return 1.0, 1.0, 0.0
 
-    @property
-    def falls_only(self) -> bool:
-        """Whether the law is trusted only where the noise level does not rise; see :mod:`.fitted_optimum`."""
-        return self.name == "mpl" or self.weights[1] > 0
-
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -201,8 +196,16 @@ def final_loss(law, rows, rates) -> float:
     return _evaluate(law, rows, _rates(rows, rates), False)[0]
 
 
-def final_loss_gradient(law, rows, rates):
+def final_loss_gradient(law, rows, rates, clock=True):
     """The same and its derivative with respect to every rate, in O(n).
+
+    Parameters
+    ----------
+    law, rows, rates
+        As above.
+    clock : bool
+        False leaves out what each rate does through the clock: what a law in steps instead of intrinsic time would
+        have, and not the derivative.
 
     Returns
     -------
@@ -210,7 +213,9 @@ def final_loss_gradient(law, rows, rates):
     gradient : ndarray, shape (n,)
         In loss per unit of rate.
     """
-    return _evaluate(law, rows, _rates(rows, rates), True)
+    rates = _rates(rows, rates)
+    loss, gradient = _evaluate(law, rows, rates, True)
+    return loss, gradient if clock else gradient - _evaluate(law, rows, rates, True, only_clock=True)[1]
 
 
 def _rates(rows, rates):
@@ -222,7 +227,7 @@ def _rates(rows, rates):
     return rates
 
 
-def _evaluate(law, rows, rates, wanted):
+def _evaluate(law, rows, rates, wanted, only_clock=False):
     seen = _changes(law, rows, rates)
     scale, s = law.power
     a, b = law.weights
@@ -271,7 +276,7 @@ def _evaluate(law, rows, rates, wanted):
     by_time[:-1] += inner.sum(axis=1)
     by_time[0] += by_place[-1]
     gradient = _through_clock(law, rows, by_time, by_end, inner)
-    return loss, gradient + by_level * (law.batch / rows.batch_sizes) / law.rate
+    return loss, gradient + (0.0 if only_clock else by_level * (law.batch / rows.batch_sizes) / law.rate)
 
 
 def _through_clock(law, rows, by_time, by_end, inner):

@@ -14,12 +14,15 @@ a fixed batch size and batch sizes at a fixed rate are the same problem, since t
 only.  The rows of a schedule are then polished by bounded quasi-Newton descent with the O(N) gradient.
 
 *With source weight* the sum by parts has a further term, ``-int gamma w'(x) G dx``.  It is no noise: the functional law
-has its negative, which the practical law leaves out (see :mod:`theorycheck.theory.fsl.loss_curve_laws`), and it
-would pay for a low rate at the start.  *Multi-power law.*  Its speed depends on the level fallen to: a fall settles
-faster than the rise that undoes it, and falls and rises in turn gain without bound.  With both, rates may therefore not
-rise (as Luo et al., arXiv 2503.12811, also require); without source weight they do not anyway.  The shares of the way
-from peak to floor add up to one; they are optimised from several starts on knots that crowd at the end, then on all
-rows.
+has its negative, which the practical law leaves out (see :mod:`theorycheck.theory.fsl.loss_curve_laws`).  Descent would
+follow it to low rates at the start, where no run has seen the law hold.  So only schedules that water-filling of the
+noise ``w(x) G'(T - x)`` gives for some horizon, and the usual ones, are candidates; the practical law chooses among
+them.
+
+*Multi-power law.*  Its speed depends on the level fallen to: a fall settles faster than the rise that undoes it, and
+falls and rises in turn gain without bound.  Rates may therefore not rise (as Luo et al., arXiv 2503.12811, also
+require).  The shares of the way from peak to floor add up to one; they are optimised from several starts on knots that
+crowd at the end, then on all rows.
 
 *Schedule-blind law.*  Noise has no part in it: the peak throughout.
 """
@@ -128,13 +131,12 @@ def optimal_rates(law, rows, peak, floor=0.0, *, evaluations=300) -> FittedOptim
     peak, floor : float
         ``0 <= floor <= peak``, ``peak > 0``.  The warm-up rises to the first rate.
     evaluations : int
-        Most evaluations of the last descent, >= 1; runs of more than 10,000 steps get fewer (60 from 50,000 on).
+        Most evaluations of the last descent, >= 1; runs of more than 6,000 steps get fewer (20 from 100,000 on).
 
     Returns
     -------
     FittedOptimum
-        Never above any schedule of :func:`parametric`.  Rates do not rise where the law has a source weight or is the
-        multi-power law.
+        Never above any schedule of :func:`parametric`.  Without source weight, rates do not rise.
 
     Raises
     ------
@@ -153,13 +155,17 @@ def optimal_rates(law, rows, peak, floor=0.0, *, evaluations=300) -> FittedOptim
         loss = final_loss(law, rows, rates)
         return FittedOptimum(rows.steps, rates, loss, intrinsic_time(law, rows, rates), loss, 1)
     usual = parametric(rows, peak, floor)
-    if law.falls_only:
+    if law.name == "mpl":
         starts, descend = [_by_knots(law, rows, peak, floor, usual), *usual.values()], _monotone_descent
+    elif law.weights[1] > 0:
+        starts, descend = [*_water_filled_family(law, rows, peak, floor), *usual.values()], None
     else:
         starts, descend = [_water_filled_rates(law, rows, peak, floor), *usual.values()], _bounded_descent
     losses = [final_loss(law, rows, start) for start in starts]
     best = starts[int(np.argmin(losses))]
-    rates, used = descend(law, rows, best, peak, floor, min(evaluations, max(60, 3_000_000 // rows.size)))
+    if descend is None:
+        return FittedOptimum(rows.steps, best, min(losses), intrinsic_time(law, rows, best), min(losses), len(losses))
+    rates, used = descend(law, rows, best, peak, floor, min(evaluations, max(20, 2_000_000 // rows.size)))
     loss = final_loss(law, rows, rates)
     if not loss <= min(losses):
         rates, loss = best, min(losses)
@@ -265,16 +271,33 @@ def _filled(law, samples, least, most, begin, end):
                         levels, widths)
 
 
-def _water_filled_rates(law, rows, peak, floor):
+def _budget(law, rows, peak, floor):
+    """Samples, least and most level, and ``t_0`` of some rows after a warm-up to the peak."""
     batch = float(rows.batch_sizes[0])
     level = law.batch / batch / law.rate
-    steps = rows.steps[-1] - rows.steps[0]
-    begin = peak * rows.lead / law.unit
-    samples = steps * batch / (law.batch * laws.STEPS_PER_UNIT)
-    filled = water_filling(law, samples, floor * level, peak * level, begin)
+    samples = (rows.steps[-1] - rows.steps[0]) * batch / (law.batch * laws.STEPS_PER_UNIT)
+    return samples, floor * level, peak * level, peak * rows.lead / law.unit
+
+
+def _rates_of(law, rows, filled, peak, floor):
     spent = np.cumsum(filled.widths / filled.levels)
-    middle = (spent - 0.5 * filled.widths / filled.levels) * (steps / spent[-1])
-    return np.clip(np.interp(rows.steps - rows.steps[0], middle, filled.levels) / level, floor, peak)
+    middle = (spent - 0.5 * filled.widths / filled.levels) * ((rows.steps[-1] - rows.steps[0]) / spent[-1])
+    levels = np.interp(rows.steps - rows.steps[0], middle, filled.levels)
+    return np.clip(levels * law.rate * float(rows.batch_sizes[0]) / law.batch, floor, peak)
+
+
+def _water_filled_rates(law, rows, peak, floor):
+    return _rates_of(law, rows, water_filling(law, *_budget(law, rows, peak, floor)), peak, floor)
+
+
+def _water_filled_family(law, rows, peak, floor):
+    """Rates for horizons from half the best one to the longest."""
+    samples, least, most, begin = _budget(law, rows, peak, floor)
+    best = water_filling(law, samples, least, most, begin)
+    low, high = samples * least, samples * most * (1 - 1e-9)
+    lengths = np.unique(np.clip((best.horizon - begin) * np.linspace(0.5, 1.5, 21), max(low, 1e-3 * high), high))
+    filled = [_filled(law, samples, least, most, begin, begin + length) for length in lengths]
+    return [_rates_of(law, rows, each, peak, floor) for each in [best, *filled]]
 
 
 # ---------------------------------------------------------------- descent on rows
@@ -330,6 +353,6 @@ def _by_knots(law, rows, peak, floor, usual):
         knots = Rows(rows.steps[-1] - away[::-1], rows.warmup, float(rows.batch_sizes[0]))
     tried = [np.interp(knots.steps, rows.steps, start) for start in usual.values()]
     tried.sort(key=lambda rates: final_loss(law, knots, rates))
-    ends = [_monotone_descent(law, knots, start, peak, floor, 600)[0] for start in tried[:4]]
+    ends = [_monotone_descent(law, knots, start, peak, floor, 300)[0] for start in tried[:3]]
     best = min(ends, key=lambda rates: final_loss(law, knots, rates))
     return np.interp(rows.steps, knots.steps, best)

@@ -4,9 +4,14 @@ r"""Water-filling with mini-batch noise: the ratio r = B/eta when the signal its
     =>        r*(u) = max{ r_min, c w(u) } ,               w(u) = {(1+u)^{-2p} [1 + e(T-u)/sigma^2]}^{1/2}
 
 (the square root is printed in Wang, Liu & Chen, arXiv 2609.40148, Sec. 5.3; the floor is added here).  At the start
-``e`` is of the size of ``sigma^2``, so that r is larger, and the learning rate ``B/r`` smaller, by the factor
-``(1 + e(0)/sigma^2)^{1/2}``: a warm-up that emerges.  The integrals have two scales, ``u = 0`` and ``u = T``, and are
-done by 8-point Gauss rules on panels that are geometric from both ends.
+``e`` is of the size of ``sigma^2``, so that r is larger there, by ``(1 + e(0)/sigma^2)^{1/2}`` at the same c.  The
+budget lowers c, too: at the horizon T and without a floor the first learning rate ``B/r`` is
+
+    eta(0)/eta(0; label noise alone) = a (1 + e(0)/sigma^2)^{-1/2} ,
+    a = int_0^T {K(u) [1 + e(T-u)/sigma^2]}^{1/2} du / int_0^T K^{1/2} du ,       1 <= a <= (1 + e(0)/sigma^2)^{1/2} ,
+
+where ``a - 1`` falls like ``T^{-min(s, 1)}``: a warm-up that emerges.  The integrals have two scales, ``u = 0`` and
+``u = T``, and are done by 8-point Gauss rules on panels that are geometric from both ends.
 """
 
 import math

@@ -27,7 +27,7 @@ import numpy as np
 from numba import njit
 
 from .. import learning_rates
-from ..arguments import number, shown
+from ..arguments import number, numbers, shown
 from ..fsl.compression import compress
 from ..fsl.problem import PowerLawRegression
 from .adjoint import (
@@ -67,7 +67,7 @@ class OptimalControl:
     converged : bool
         Whether the last sweep lowered the risk by less than the tolerance, relative to the risk.
     cap : float
-        Largest rate allowed, ``inf`` without one.
+        Largest rate allowed at any step, ``inf`` without one.
     """
 
     rates: np.ndarray
@@ -111,8 +111,8 @@ def optimal_rates(problem, steps, batch_size=1, cap=None, *, tolerance=1e-10, sw
         K >= 1.
     batch_size : number, array_like of shape (K,), or BatchSchedule
         Real numbers > 0 are taken as they are.
-    cap : float, optional
-        Largest rate > 0; none by default.
+    cap : float or array_like of shape (K,), optional
+        Largest rate > 0, of all steps or of each; none by default.
     tolerance : float
         Stop when a sweep lowers the risk by less than this, relative to the risk; in [1e-15, 1).
     sweeps : int
@@ -136,14 +136,15 @@ def optimal_rates(problem, steps, batch_size=1, cap=None, *, tolerance=1e-10, sw
     ValueError
         For arguments out of range, with the range.
     """
-    steps, cap = learning_rates._steps(steps), _cap(cap)
+    steps = learning_rates._steps(steps)
+    cap = _cap(cap, steps)
     if not (0 < (tolerance := number(tolerance, "tolerance")) < 1 and tolerance >= 1e-15):
         raise ValueError(f"tolerance is {tolerance}; it must be in [1e-15, 1)")
     if not (isinstance(sweeps, int | np.integer) and sweeps >= 1):
         raise ValueError(f"sweeps is {shown(sweeps)}; it must be an integer >= 1")
     sizes = real_sizes(batch_size, steps)
     spectrum = resolved(problem, steps, cap, sizes.min())
-    settings = (cap, tolerance, int(sweeps))
+    settings = (np.full(steps, cap) if np.ndim(cap) == 0 else cap, tolerance, int(sweeps))
     first = None if start is None else _given(start, steps)
     if first is None and coarse and steps > COARSEST:
         first = _from_coarse(spectrum, steps, sizes, settings)
@@ -164,7 +165,7 @@ def resolved(problem, steps, cap=math.inf, smallest=1.0):
 
 def _horizon(problem, steps, cap, smallest):
     """``K min{cap, 4 eta_c}``: mean-square stability ends at eta_c < 2 m/tr H and < 2/lambda_1."""
-    return steps * min(cap, 8.0 * min(1.0, max(smallest, 1e-3) / problem.trace))
+    return steps * min(np.max(cap), 8.0 * min(1.0, max(smallest, 1e-3) / problem.trace))
 
 
 def _solve(spectrum, steps, sizes, settings, first, segment=None):
@@ -183,14 +184,15 @@ def _solve(spectrum, steps, sizes, settings, first, segment=None):
             break
     for array in (rates, sizes):
         array.setflags(write=False)
-    return OptimalControl(rates, sizes, losses[-1], spectrum, np.array(losses), len(losses) - 1, converged, cap)
+    return OptimalControl(rates, sizes, losses[-1], spectrum, np.array(losses), len(losses) - 1, converged,
+                          float(cap.max()))
 
 
 def _stable_start(made, spectrum, sizes, steps, cap, first):
     """A start the recursion survives: the guess, halved until its risk is finite and below that of no training."""
     if first is None:
         trace = max(spectrum.trace, float(spectrum.eigenvalues.max()))
-        rates = np.full(steps, min(cap, 0.5 * float(sizes.min()) / (trace + sizes.min() * spectrum.eigenvalues.max())))
+        rates = np.minimum(cap, 0.5 * float(sizes.min()) / (trace + sizes.min() * spectrum.eigenvalues.max()))
     else:
         rates = np.minimum(first, cap)
     ceiling = 2.0 * (made.start.sum() + made.label_variance) + 1e-300
@@ -208,7 +210,8 @@ def _from_coarse(spectrum, steps, sizes, settings):
     group = np.minimum(np.arange(steps) // 4, quarter - 1)
     joined = np.bincount(group, weights=sizes, minlength=quarter)
     counts = np.bincount(group, minlength=quarter)
-    inner = (4.0 * settings[0], max(1e-6, settings[1]), settings[2])
+    caps = np.bincount(group, weights=np.minimum(settings[0], 1e300), minlength=quarter) * (4.0 / counts)
+    inner = (caps, max(1e-6, settings[1]), settings[2])
     first = _from_coarse(spectrum, quarter, joined, inner) if quarter > COARSEST else None
     found = _solve(spectrum, quarter, joined, inner, first)
     middle = np.cumsum(counts) - 0.5 * (counts + 1)
@@ -229,7 +232,7 @@ def _run(rates, sizes, values, push, start, label_variance, correction):
 
 
 @njit(cache=True)
-def _sweep(rates, sizes, cap, kept, inside, pushed, values, push, start, label_variance, correction):
+def _sweep(rates, sizes, caps, kept, inside, pushed, values, push, start, label_variance, correction):
     """One backward and one forward pass that replaces the rates; returns ``sum y_K``."""
     steps, segment = rates.size, inside.shape[0]
     keep_adjoints(kept, segment, values, push, rates, sizes, correction)
@@ -243,14 +246,20 @@ def _sweep(rates, sizes, cap, kept, inside, pushed, values, push, start, label_v
             drift, bend = step_sums(state, values, inside[k - first])
             fed = (total + label_variance) * pushed[k - first]
             curve = (1.0 + correction / sizes[k]) * bend + fed / sizes[k]
-            rates[k] = min(cap, drift / curve) if curve > 0.0 else 0.0
+            rates[k] = min(caps[k], drift / curve) if curve > 0.0 else 0.0
             total = advance(state, total, values, push, rates[k], sizes[k], label_variance, correction)
     return total
 
 
-def _cap(cap):
+def _cap(cap, steps):
     if cap is None:
         return math.inf
+    if np.ndim(cap) > 0:
+        caps = np.ascontiguousarray(numbers(cap, "cap"))
+        if caps.shape != (steps,) or not np.all(caps > 0):
+            raise ValueError(f"cap has shape {caps.shape} and least value {caps.min():g}; it must be > 0, one for each "
+                             f"of {steps} steps")
+        return caps
     cap = number(cap, "cap")
     if not cap > 0:
         raise ValueError(f"cap is {cap}; it must be > 0")

@@ -108,8 +108,11 @@ class PowerLaw:
         sizes : array_like, shape (K,) or number
             Batch sizes > 0, real numbers.
         """
-        rates = numbers(rates, "rates")
-        sizes = np.broadcast_to(numbers(sizes, "sizes"), rates.shape)
+        rates, sizes = numbers(rates, "rates"), numbers(sizes, "sizes")
+        if sizes.ndim and sizes.shape != rates.shape:
+            raise ValueError(f"sizes have shape {sizes.shape}; they must have that of the rates, {rates.shape}, or be "
+                             "one number")
+        sizes = np.broadcast_to(sizes, rates.shape)
         for name, values in (("learning rate", rates), ("batch size", sizes)):
             if values.ndim != 1 or not values.size or not (np.isfinite(values) & (values > 0)).all():
                 raise ValueError(f"{name}s have shape {values.shape}; they must be one or more finite numbers > 0")

@@ -26,8 +26,6 @@ from .adjoint import check_problem
 
 OCTAVES = 60
 NODES_PER_OCTAVE = 8
-SATURATION = 2.0
-"""Source beyond which ridge regression does not attain the minimax rate."""
 
 
 @dataclass(frozen=True)

@@ -43,12 +43,14 @@ from scipy.optimize import minimize_scalar
 
 from .. import learning_rates
 from ..arguments import number, numbers, shown
-from .exponents import shape_powers
+from .exponents import regime, shape_powers
 
 GAUSS = np.polynomial.legendre.leggauss(12)
 DECADES = 50.0
 """How far below its largest value the quadrature follows the remaining intrinsic time, in powers of ten."""
 KERNELS = ("regular", "singular")
+MOST = 1e40
+"""Largest product of peak and steps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,9 +180,10 @@ def noise(shape, capacity, steps, peak, kernel="regular"):
         For arguments out of range.
     """
     beta, steps, peaks = _capacity(capacity), _positive(steps, "steps"), numbers(peak, "peaks")
-    if not np.all((peaks > 0) & (peaks * steps <= 1e40)):
-        worst = peaks[~((peaks > 0) & (peaks * steps <= 1e40))].flat[0]
-        raise ValueError(f"peak is {worst}; it must be > 0 and peak x steps at most 1e40")
+    _checked(shape)
+    if not np.all((peaks > 0) & (peaks * steps <= MOST)):
+        worst = peaks[~((peaks > 0) & (peaks * steps <= MOST))].flat[0]
+        raise ValueError(f"peak is {worst}; it must be > 0 and peak x steps at most {MOST:g}")
     if not isinstance(kernel, str) or kernel not in KERNELS:
         raise ValueError(f"kernel is {shown(kernel)}; it must be one of {', '.join(KERNELS)}")
     gamma, memory = shape.tail_exponent, 2.0 - 1.0 / beta
@@ -206,13 +209,13 @@ def noise_coefficient(shape, capacity):
     float
         See the module; the three cases do not join continuously, each diverges towards the middle one.
     """
-    beta, own = _capacity(capacity), shape.tail_exponent + 1.0
+    beta, own = _capacity(capacity), _checked(shape).tail_exponent + 1.0
     kappa = shape.tail_coefficient
+    if _saturates(own, beta):
+        return beta * (kappa / beta)**(1.0 / beta)
     if own < beta:
         share = shape.tail_exponent / own
         return kappa**(1.0 / own) * own**share * float(special.beta(1.0 + share, 1.0 / own - 1.0 / beta))
-    if own == beta:
-        return beta * (kappa / beta)**(1.0 / beta)
     return _whole_shape(shape, beta)
 
 
@@ -225,7 +228,8 @@ def price(shape, capacity):
         ``inf`` for ``gamma + 1 <= beta``.
     """
     beta = _capacity(capacity)
-    if shape.tail_exponent + 1.0 <= beta:
+    own = _checked(shape).tail_exponent + 1.0
+    if own < beta or _saturates(own, beta):
         return math.inf
     return _whole_shape(shape, beta) * shape.total ** (-1.0 / beta) / (4.0 * beta**2)
 
@@ -233,13 +237,13 @@ def price(shape, capacity):
 def power_price(tail_exponent, capacity):
     """``C(gamma)/(4 beta^2) = (gamma + 1)^2/(4 beta (gamma + 1 - beta))``; inf for ``gamma + 1 <= beta``."""
     own, beta = 1.0 + _tail(tail_exponent), _capacity(capacity)
-    return own**2 / (4.0 * beta * (own - beta)) if own > beta else math.inf
+    return own**2 / (4.0 * beta * (own - beta)) if own > beta and not _saturates(own, beta) else math.inf
 
 
 def twin(tail_exponent, capacity):
     """The other exponent of equal price, ``gamma' = 1/(1/beta - 1/(gamma + 1)) - 1``, for ``gamma + 1 > beta``."""
     own, beta = 1.0 + _tail(tail_exponent), _capacity(capacity)
-    if not own > beta:
+    if own < beta or _saturates(own, beta):
         raise ValueError(f"tail exponent is {own - 1.0}; it must be above capacity - 1 = {beta - 1.0:g}")
     return own * beta / (own - beta) - 1.0
 
@@ -250,14 +254,15 @@ def exponents(source, capacity, tail_exponent):
     Returns
     -------
     dict
-        ``risk``, ``peak``, ``regime`` ("easy" or "hard", with alpha in place of beta) and ``logarithm``: the power of
-        ``log N`` in the risk, nonzero only for easy tasks with ``gamma + 1 = beta``.
+        ``risk``, ``peak``, ``regime`` ("easy", "boundary" or "hard", with alpha in place of beta) and ``logarithm``:
+        the power of ``log N`` in the risk, nonzero only for ``gamma + 1 = beta`` where the task is not hard.  Equal
+        means equal to 1e-12.
     """
     alpha, s = effective_capacity(capacity, tail_exponent), _positive(source, "source")
     risk, peak = shape_powers(s, capacity, tail_exponent)
-    regime = "hard" if s < 1.0 - 1.0 / alpha else "easy"
-    return {"risk": risk, "peak": peak, "regime": regime,
-            "logarithm": -risk if regime == "easy" and 1.0 + tail_exponent == capacity else 0.0}
+    kind = regime(s, alpha) if alpha > 1 else "easy"
+    return {"risk": risk, "peak": peak, "regime": kind,
+            "logarithm": -risk if kind != "hard" and _saturates(1.0 + tail_exponent, capacity) else 0.0}
 
 
 @dataclass(frozen=True)
@@ -295,7 +300,7 @@ def tuned(shape, source, capacity, steps, sigma=1.0, cap=1.0):
     sigma : float
         Label noise > 0.
     cap : float
-        Largest peak > 0; stability bounds it in practice.
+        Largest peak > 0, with ``cap N`` at most 1e40; stability bounds it in practice.
 
     Returns
     -------
@@ -309,7 +314,9 @@ def tuned(shape, source, capacity, steps, sigma=1.0, cap=1.0):
     """
     s, beta, sigma = _positive(source, "source"), _capacity(capacity), _positive(sigma, "sigma")
     steps, cap = _positive(steps, "steps"), _positive(cap, "cap")
-    total = shape.total
+    if not steps * cap <= MOST:
+        raise ValueError(f"cap is {cap:g}; cap x steps must be at most {MOST:g}, so at most {MOST / steps:g} here")
+    total = _checked(shape).total
 
     def parts(peaks):
         return (1.0 + peaks * steps * total) ** -s, sigma**2 * noise(shape, beta, steps, peaks)
@@ -341,7 +348,7 @@ def asymptotic_risk(shape, source, capacity, steps, sigma=1.0):
     ValueError
         For arguments out of range, and at ``gamma + 1 = beta`` where the constant carries a logarithm.
     """
-    if shape.tail_exponent + 1.0 == capacity:
+    if _saturates(_checked(shape).tail_exponent + 1.0, _capacity(capacity)):
         raise ValueError(f"capacity is {capacity}; at tail exponent + 1 the noise carries a logarithm and no constant")
     alpha, s = effective_capacity(capacity, shape.tail_exponent), _positive(source, "source")
     scale = _positive(sigma, "sigma")**2 * noise_coefficient(shape, capacity) * shape.total ** (-1.0 / alpha)
@@ -362,7 +369,7 @@ def log_gauss(low, high, width):
 def _whole_shape(shape, beta):
     """``int_0^1 F^{-(2 - 1/beta)} f^2 dy``; the head, where only the tail counts, in closed form."""
     own, kappa = shape.tail_exponent + 1.0, shape.tail_coefficient
-    if not own > beta:
+    if own < beta or _saturates(own, beta):
         raise ValueError(f"tail exponent is {own - 1.0:g}; the singular kernel needs it above capacity - 1 = "
                          f"{beta - 1.0:g}, the noise is infinite otherwise")
     first, area, weight = _mesh(shape)
@@ -401,6 +408,17 @@ def _cosine_area(y):
 
 def _scalar(like, values):
     return float(values) if like.ndim == 0 else values
+
+
+def _saturates(own, beta):
+    """Whether ``gamma + 1 = beta``, to 1e-12 as the boundary of :func:`.exponents.regime`."""
+    return math.isclose(own, beta, rel_tol=1e-12)
+
+
+def _checked(shape):
+    if not isinstance(shape, Shape):
+        raise ValueError(f"shape is {shown(shape)}; it must be a Shape, such as shapes.linear()")
+    return shape
 
 
 def _capacity(value):

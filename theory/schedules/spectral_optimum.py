@@ -106,7 +106,8 @@ def spectral_optimum(problem, data, floor=0.0, horizon=None, minibatch_noise=Tru
     floor : float
         ``r_min`` >= 0: smallest batch size over largest learning rate.
     horizon : float, optional
-        T > 0 with ``T floor <= D``.
+        T > 0 with ``T floor <= D``.  Without a floor at most ``100 D``, given or sought: the free optimum of hard
+        tasks lies beyond what any number of samples pays for.
     minibatch_noise : bool
         False leaves only the label noise under the integral.
 
@@ -156,6 +157,10 @@ def _best_horizon(law, data, floor, longest):
         centre += found.x
     return min(math.exp(centre), longest)
 
+
+def spectral_law(spectrum, longest):
+    """The law's kernel, signal and ``f`` (methods ``kernel``, ``signal``, ``root``) for times up to `longest`."""
+    return _Law(spectrum, longest, True)
 
 
 class _Law:

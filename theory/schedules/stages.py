@@ -7,16 +7,18 @@ Within a stage the second moments obey a linear map with constant coefficients, 
     h = (eta^2/B) sigma_M^2 ,                             excess risk = delta_M + v.y/2 ,
 
 so one eigendecomposition per stage gives the state after k steps for every k: O(n^2) each after O(n^3), for n nodes
-of the compressed spectrum.  Powers and geometric sums are taken with expm1 and log1p.  Eigenvectors carry an error
-of some 1e-15, that is 1e-15 times the initial risk in the risk, which is what limits very long runs.
+of the compressed spectrum.  Powers and geometric sums are taken with expm1 and log1p.  The eigenvalues carry an
+absolute error of some 1e-16, so that k steps leave a relative error of up to some 1e-16 k in what the slowest modes
+hold of the risk: beyond 1e12 steps or so digits of the risk itself are lost.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
-from ..arguments import number
+from ..arguments import number, numbers, shown
 from ..fsl.problem import Spectrum
 
 
@@ -89,6 +91,8 @@ class Stage:
 def two_stage_risk(spectrum, rate, sizes, first_steps, second_steps):
     """Expected excess risk after ``first_steps`` steps with batches of ``sizes[0]`` and then some of ``sizes[1]``.
 
+    For many evaluations at the same sizes make the stages once and use :func:`switched_risk`.
+
     Parameters
     ----------
     spectrum : Spectrum
@@ -103,9 +107,67 @@ def two_stage_risk(spectrum, rate, sizes, first_steps, second_steps):
     Returns
     -------
     ndarray
+
+    Raises
+    ------
+    ValueError
+        For arguments out of range, or a rate and size that are not mean-square stable.
     """
+    if np.shape(sizes) != (2,):
+        raise ValueError(f"sizes are {shown(sizes)}; they must be two, B1 and B2")
     early, late = (Stage(spectrum, rate, size) for size in sizes)
-    first, second = np.broadcast_arrays(np.asarray(first_steps, float), np.asarray(second_steps, float))
+    return switched_risk(early, late, first_steps, second_steps)
+
+
+def switched_risk(early, late, first_steps, second_steps):
+    """Expected excess risk after ``first_steps`` steps of the stage `early` and ``second_steps`` of the stage `late`.
+
+    Parameters
+    ----------
+    early, late : Stage
+        Of one spectrum.
+    first_steps, second_steps : array_like
+        >= 0, not necessarily whole; broadcast to each other.
+
+    Returns
+    -------
+    ndarray
+    """
+    steps = [numbers(values, name) for name, values in (("first_steps", first_steps), ("second_steps", second_steps))]
+    for name, values in zip(("first_steps", "second_steps"), steps):
+        if not (np.isfinite(values) & (values >= 0)).all():
+            raise ValueError(f"{name} are {shown(values)}; they must be finite and >= 0")
+    first, second = np.broadcast_arrays(*steps)
     states = early.after(early.start(), first.ravel())
     risks = [late.risk(late.after(late.take_over(state, early), steps)) for state, steps in zip(states, second.ravel())]
     return np.array(risks).reshape(first.shape)
+
+
+def best_switch(early, late, data, least=1e-8, scan=60):
+    """Share of the data that the best switch leaves to the stage `late`, steps being real numbers.
+
+    Parameters
+    ----------
+    early, late : Stage
+        Of one spectrum.
+    data : float
+        D > 0, samples.
+    least : float
+        Smallest share that is tried.
+    scan : int
+        Shares, geometric from `least` to 1, that are tried before the best one is refined (bounded Brent search).
+
+    Returns
+    -------
+    float
+    """
+    def risk(log_share):
+        second = np.exp(log_share) * data / late.size
+        return switched_risk(early, late, np.maximum(data - late.size * second, 0.0) / early.size, second)
+
+    grid = np.linspace(math.log(least), 0.0, scan)
+    values = risk(grid)
+    best = int(np.argmin(values))
+    found = minimize_scalar(lambda y: float(risk(y)), method="bounded", options={"xatol": 1e-7},
+                            bounds=(grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]))
+    return math.exp(found.x if found.fun <= values[best] else grid[best])

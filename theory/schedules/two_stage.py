@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
-from .power_law import PowerLaw, above
+from .power_law import PowerLaw, above, not_negative
 
 SCAN = 240
 """Lengths of the second stage that are tried before the best one is refined."""
@@ -109,8 +109,19 @@ class TwoStage:
 
 
 def staged(law, data, first, second, remaining):
-    """:class:`TwoStage` with a given intrinsic time R of the second stage, ``0 <= R <= data/second``."""
-    remaining = min(float(remaining), data / second)
+    """:class:`TwoStage` with a given intrinsic time R of the second stage, ``0 <= R <= data/second``.
+
+    Raises
+    ------
+    ValueError
+        For arguments out of range.
+    """
+    data = above(data, "data", 0.0)
+    first, second = _ratios(first, second)
+    remaining, longest = not_negative(remaining, "remaining"), data / second
+    if remaining > longest * (1.0 + 1e-12):
+        raise ValueError(f"remaining is {remaining:g}; it must be in [0, {longest:g}], data/second")
+    remaining = min(remaining, longest)
     horizon = max(data / first - remaining * (second / first - 1.0), remaining)
     noise = law.noise**2 * (float(law.kernel_mass(0.0, remaining)) / second
                             + float(law.kernel_mass(remaining, horizon)) / first)
@@ -139,9 +150,8 @@ def two_stage(source, capacity, data, first, second, noise=1.0, signal_scale=1.0
         For arguments out of range, with the range.
     """
     law = PowerLaw(source, capacity, noise, signal_scale, kernel_scale)
-    data, first, second = above(data, "data", 0.0), above(first, "first", 0.0), above(second, "second", 0.0)
-    if not first < second:
-        raise ValueError(f"first is {first:g}; it must be in (0, {second:g}), below second")
+    data = above(data, "data", 0.0)
+    first, second = _ratios(first, second)
     longest = data / second
     middle = np.geomspace(min(1e-8, 1e-8 * longest), 0.5 * longest, SCAN)
     tries = np.concatenate([[0.0], middle, longest * -np.expm1(np.linspace(math.log(0.5), -40.0, SCAN))])
@@ -163,14 +173,23 @@ def two_stage(source, capacity, data, first, second, noise=1.0, signal_scale=1.0
 
 def limit_length(law, data, first, second):
     """``[sigma^2 A_K T^{s+1}/(s A_e r2)]^{1/(1+q)}`` with ``T = D/r1``: R* of a hard task, D -> infinity."""
-    longest = data / first
+    second = above(second, "second", 0.0)
+    longest = above(data, "data", 0.0) / above(first, "first", 0.0)
     return (law.strength * longest ** (law.source + 1.0)
             / (law.source * law.signal_scale * second)) ** (1.0 / (1.0 + law.forgetting))
 
 
 def interior(law, first, second):
     """Whether a fixed share of the data stays in the first stage at ``s = 1-1/beta``, whatever D."""
+    first, second = _ratios(first, second)
     return law.strength * (1.0 / first + 1.0 / second) < law.source * law.signal_scale
+
+
+def _ratios(first, second):
+    first, second = above(first, "first", 0.0), above(second, "second", 0.0)
+    if not first < second:
+        raise ValueError(f"first is {first:g}; it must be in (0, {second:g}), below second")
+    return first, second
 
 
 def _slope(law, data, first, second, remaining):

@@ -140,7 +140,12 @@ class Optimum:
         if not math.isclose(steps * batch, self.data, rel_tol=1e-9):
             raise ValueError(f"steps x batch_size is {steps * batch:g}; it must be the data budget {self.data:g}")
         edges = self.remaining_time(np.linspace(self.data, 0.0, steps + 1))
-        return learning_rates.Schedule(-np.diff(edges), "optimal")
+        rates = -np.diff(edges)
+        if self.floor and self.minibatch_noise:   # interpolation may overshoot at the floor's edge
+            rates = batch / self.floor - _lifted(batch / self.floor - rates, 0.0)
+        elif self.floor:
+            rates = np.minimum(rates, batch / self.floor)
+        return learning_rates.Schedule(rates, "optimal")
 
     def batch_sizes(self, rate):
         """The optimum as batch sizes, real numbers, at a constant learning rate.
@@ -156,7 +161,8 @@ class Optimum:
             Adds up to D; none is below ``floor T/K``.
         """
         steps = learning_rates._steps(whole_steps(self.horizon / above(rate, "rate", 0.0)))
-        return -np.diff(self.remaining_data(np.linspace(self.horizon, 0.0, steps + 1)))
+        sizes = -np.diff(self.remaining_data(np.linspace(self.horizon, 0.0, steps + 1)))
+        return _lifted(sizes, self.floor * self.horizon / steps)
 
     def _table(self, inverse):
         """Cubic Hermite interpolation between the panels' edges, where ``y`` and ``y' = r`` are known."""
@@ -165,6 +171,13 @@ class Optimum:
         if inverse:
             return CubicHermiteSpline(table.data, table.remaining, 1.0 / ratio)
         return CubicHermiteSpline(table.remaining, table.data, ratio)
+
+
+def _lifted(values, low):
+    """Values raised to a bound, their sum kept at the cost of those above it."""
+    above_low = np.maximum(values - low, 0.0)
+    total = above_low.sum()
+    return low + above_low * (max(np.sum(values - low), 0.0) / total if total > 0.0 else 1.0)
 
 
 def optimum(source, capacity, data, noise=1.0, floor=0.0, horizon=None, signal_scale=1.0, kernel_scale=1.0,
