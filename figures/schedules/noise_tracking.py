@@ -72,7 +72,8 @@ def _table(panel, sizes, columns):
     panel.axhline(1.0, color=style.PALETTE["ink"], linewidth=1.4)
     panel.set_xticks(range(1, 6), ["const.", "B_simple", "B_simple^½", "B_noise", "B_noise^½"], rotation=20)
     panel.set_ylabel("final loss / loss of optimal batches")
-    panel.legend(loc="upper right")
+    panel.set_ylim(top=1.0 + 1.35 * (panel.get_ylim()[1] - 1.0))   # room for the legend
+    panel.legend(loc="upper right", ncols=2)
     panel.set_title("final loss at equal data")
 
 
