@@ -7,7 +7,6 @@ TOPICS = {
     "fsl": "functional scaling laws of SGD in kernel regression",
     "schedules": "the best learning-rate and batch-size schedules under functional scaling laws",
     "label_noise": "label-noise SGD on two-layer linear networks",
-    "induction_heads": "how transformers implement induction heads and how they are learned",
 }
 """Every topic and what it is about, in the order of the report."""
 
