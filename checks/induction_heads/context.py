@@ -127,5 +127,5 @@ def _limits(x, y, d):
 
 @cache
 def _run(effort, length, x, y, d, value, replicas):
-    return sims.simulate_moments(Task(1.0, y, length, d), x, BATCH, value, replicas=replicas, seed=SEED,
-                                 **effort.engine)
+    return sims.simulate_moments(Task(1.0, y, length, d), x, BATCH, value, replicas=replicas, seed=SEED + length,
+                                 **effort.engine)   # lengths are compared: each has draws of its own

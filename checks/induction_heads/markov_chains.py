@@ -7,15 +7,8 @@ import numpy as np
 from ...sims import induction_heads as sims
 from ...theory.induction_heads.markov_chains import HEIGHTS, exact_heights
 from .. import judges
-from ..claim import Paper, claim
-
-MARKOV = Paper(
-    key="edelman2024evolution",
-    title="The Evolution of Statistical Induction Heads: In-Context Learning Markov Chains",
-    authors="Benjamin L. Edelman and Ezra Edelman and Surbhi Goel and Eran Malach and Nikolaos Tsilivis",
-    year=2024,
-    arxiv="2402.11004",
-)
+from ..claim import claim
+from .paper import MARKOV
 
 SEED = 20_240_217
 STATES = 3

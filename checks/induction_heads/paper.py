@@ -33,3 +33,11 @@ CAUSAL_STRUCTURE = Paper(
     year=2024,
     arxiv="2402.14735",
 )
+
+MARKOV = Paper(
+    key="edelman2024evolution",
+    title="The Evolution of Statistical Induction Heads: In-Context Learning Markov Chains",
+    authors="Benjamin L. Edelman and Ezra Edelman and Surbhi Goel and Eran Malach and Nikolaos Tsilivis",
+    year=2024,
+    arxiv="2402.11004",
+)

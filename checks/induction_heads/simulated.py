@@ -185,4 +185,5 @@ def _emergence(effort, task, scale, logit="quadratic", replicas=None):
     horizon = 3.0 * task.keys * finite_context.similarity_time(Task(task.weight, task.similarity), scale)
     descent = sims.Descent(task, math.ceil(horizon / RATE), sims.second_stage(scale), BLOCK, RATE, logit=logit)
     replicas = replicas or effort.choose(round(256 / task.keys) + 4, round(4096 / task.keys) + 4)
-    return sims.simulate_emergence(descent, replicas=replicas, seed=SEED, **effort.engine)
+    seed = SEED + round(1e6 * scale) + int(task.length)   # runs are compared: each has draws of its own
+    return sims.simulate_emergence(descent, replicas=replicas, seed=seed, **effort.engine)
