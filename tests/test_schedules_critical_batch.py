@@ -114,13 +114,27 @@ def test_tracked_batches_follow_their_rule(rule):
     assert run.loss == pytest.approx(left_over, rel=1e-10)
 
 
-@pytest.mark.parametrize("rule", ["simple", "noise"])
+@pytest.mark.parametrize("rule", ["simple", "noise", "sqrt_noise"])
 def test_the_constant_of_a_full_noise_scale_is_found_where_its_valley_is_narrow(rule):
-    best = noise_tracking.tuned(SPECTRUM, 3000.0, 0.2, rule)
-    edge = noise_tracking.edge(SPECTRUM, 3000.0, 0.2, rule)
-    dense = [noise_tracking.tracked(SPECTRUM, 3000.0, 0.2, rule, edge * (1.0 + x)).loss
-             for x in np.geomspace(1e-6, 100.0, 400)]
-    assert best.loss <= min(dense) * (1 + 1e-2)
+    """Hard task: the best c of a full rule lies within 4e-3 of c*; against a dense grid of its distance."""
+    model = fsl.compress(fsl.PowerLawRegression(1 / 6, 3.0), 600.0, tolerance=1e-6)
+    start = noise_tracking.threshold(model, 0.2, rule)
+    distances = np.concatenate([-np.geomspace(1e-6, 0.9, 30), np.geomspace(1e-6, 1e3, 400)])
+    grid = [noise_tracking.tracked(model, 3000.0, 0.2, rule, start * (1.0 + x)).loss for x in distances]
+    best = noise_tracking.tuned(model, 3000.0, 0.2, rule)
+    assert best.loss <= min(grid) * (1.0 + 1e-4)
+    if rule != "sqrt_noise":
+        assert best.loss < 0.93 * noise_tracking.tuned(model, 3000.0, 0.2, "constant").loss
+        assert 0.0 < best.scale / start - 1.0 < 4e-3
+
+
+@pytest.mark.parametrize("task", [(1.0, 2.0), (1 / 6, 3.0)])
+@pytest.mark.parametrize("rule", ["simple", "noise", "sqrt_simple"])
+def test_batches_grow_only_above_the_edge(task, rule):
+    model = fsl.compress(fsl.PowerLawRegression(*task), 100.0, tolerance=1e-6)
+    first = noise_tracking.edge(model, 500.0, 0.2, rule)
+    assert (noise_tracking.tracked(model, 500.0, 0.2, rule, first * (1 - 1e-9)).batches == 1.0).all()
+    assert noise_tracking.tracked(model, 500.0, 0.2, rule, first * (1 + 1e-9)).batches.max() > 1.0
 
 
 def test_tuned_is_no_worse_than_what_was_tried():
@@ -145,6 +159,18 @@ def test_threshold_is_the_scale_that_unit_batches_settle_at():
     (lambda: theory.cost(QUADRATIC, 9.0, 1.0), r"target is 9.0; it must be in \(0, 1.05"),
     (lambda: theory.cost(QUADRATIC, 0.1, -1.0), "batch is -1.0; it must be > 0"),
     (lambda: theory.cost(QUADRATIC, 0.1, 1.0, share=2.0), r"share is 2.0; it must be in \(0, 1\]"),
+    (lambda: theory.cost(3, 0.1, 1.0), "quadratic is a int; it must be a NoisyQuadratic"),
+    (lambda: theory.cost(QUADRATIC, 0.1, math.inf, power=0.5), "batch is inf; it must be finite where batches follow"),
+    (lambda: theory.cost(theory.NoisyQuadratic([1.0], [0.0], [1.0]), 0.1, 1.0, power=0.5), "covariance is 0"),
+    (lambda: theory.hyperbola([1.0, 0.0], 1.0, 1.0), "smallest batch is 0.0; it must be > 0"),
+    (lambda: theory.GradientStatistics(1.0, 0.0, 0.0, 0.0), "curvature is 0.0; it must be finite and > 0"),
+    (lambda: theory.GradientStatistics(1.0, 1.0, 0.0, -1.0), "curved_trace is -1.0; it must be finite and >= 0"),
+    (lambda: QUADRATIC.statistics().decrease("a"), "rate is 'a'; it must be a number"),
+    (lambda: QUADRATIC.statistics([1.0, 2.0]), r"moments have shape \(2,\); it must be \(3,\)"),
+    (lambda: theory.regression_statistics(SPECTRUM, [1.0, 2.0]), r"moments have shape \(2,\); it must be \(\d+,\)"),
+    (lambda: theory.regression_statistics(3, [1.0]), "spectrum is a int; it must be a Spectrum"),
+    (lambda: theory.two_batch_estimates(1, 2, ["a"], 1.0), "squared norms are .*; they must be numbers"),
+    (lambda: noise_tracking.tuned(fsl.Spectrum([1.0], [0.0], noise=1.0), 9.0, 0.2, "noise"), "target_squared is 0"),
     (lambda: theory.two_batch_estimates(4, 4, 1.0, 1.0), "large is 4.0; it must be finite and > small = 4"),
     (lambda: theory.NoisyQuadratic([1.0, 0.0], [1.0, 1.0], [1.0, 1.0]), "smallest entry of hessian is 0.0"),
     (lambda: noise_tracking.tracked(SPECTRUM, 100.0, 0.2, "greedy", 1.0), "rule is 'greedy'; it must be one of"),

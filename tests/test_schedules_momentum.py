@@ -112,6 +112,9 @@ def test_replicas_do_not_depend_on_chunks():
     (lambda: theory.heavy_ball_risk(MODEL, [0.1], 1.0), r"momentum 0 is 1.0; it must be in \[0, 1\)"),
     (lambda: theory.heavy_ball_risk(MODEL, [0.1, 0.1], [0.1]), r"momentum has shape \(1,\)"),
     (lambda: theory.heavy_ball_risk(MODEL, np.full(5000, 2.0), 0.5), "mean-square stability needs a rate < 0"),
+    (lambda: theory.critical_rate(MODEL, 0.5, -1), "batch_size is -1.0; it must be finite and > 0"),
+    (lambda: theory.critical_rate(fsl.PowerLawRegression(1.0, 2.0)), "spectrum is a PowerLawRegression; it must be a"),
+    (lambda: theory.noise_ratio(3, 0.1), "spectrum is a int; it must be a Spectrum"),
     (lambda: theory.optimal_momentum(MODEL, 4, iterations=0), "iterations is 0; it must be an integer >= 1"),
     (lambda: heavy_ball.HeavyBall(MODEL, [0.1], [0.5]), "it must be a Spectrum of single modes"),
 ])

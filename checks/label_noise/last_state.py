@@ -23,7 +23,7 @@ from .paper import LABEL_NOISE
 
 SEED = 20_260_334
 STEP = 1e-2
-ERROR, NORM, OUTPUT, ALIGNED = 1, 3, 4, 5
+ERROR, ALPHA, NORM, OUTPUT, ALIGNED = 1, 2, 3, 4, 5
 BRACKETS = {5: (1.3, 2.4), 10: (3.1, 5.4), 20: (7.0, 12.0), 40: (17.0, 29.0), 80: (44.0, 76.0)}
 """Dimension, and two Theta with less and more than half of ``||W||^2`` along theta*."""
 
@@ -35,7 +35,7 @@ def last_state_reached(effort):
 
     The share (derived): a fluctuation ``delta = M zeta`` boosts ``w_i`` by ``a_i zeta``, so that in each of the d - 1
     directions across ``G = alpha E zeta zeta' = u/2``.  All are leading orders in ``d^{3/2}/(2 Theta)``, which is the
-    relative margin (0.19 at d = 5, Theta = 30).
+    relative margin (0.19 at d = 5, Theta = 30).  At full effort, d = 20, beside it ``d E alpha = E tr G``.
     """
     return _last(effort, 1.0)
 
@@ -135,6 +135,8 @@ def _one_last(case, replicas, factor):
     expected = {"bias": (1.0 - runs[:, OUTPUT] / case.target_norm, factor * (1.0 - end.output / case.target_norm)),
                 "unaligned": (1.0 - runs[:, ALIGNED] / runs[:, NORM], (d - 1) / (2.0 * math.sqrt(d) * ratio)),
                 "error": (runs[:, ERROR], size**2)}
+    if d == 20:   # d E alpha = E tr G at the flattest solution, and at rest up to the margin
+        expected["balance"] = (d * runs[:, ALPHA] / runs[:, NORM].mean(), 1.0)
     return judges.every(**{name: _near(values, goal, margin) for name, (values, goal) in expected.items()})
 
 

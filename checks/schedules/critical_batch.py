@@ -19,7 +19,8 @@ SHARE = 5e-4
 """Share of the greedy best rate in isotropic runs; sums over steps are integrals to a relative error of this size."""
 TARGETS = (10.0, 100.0)
 SPREAD = ((1.5, 2.0, 20.0), (1.5, 1.5, 10.0), (2.0, 2.0, 30.0))
-"""Exponents of Hessian and energy, and the factor by which the loss is to fall."""
+STEEP, LIGHT = ((3.0, 2.0, 30.0),), ((1.2, 3.0, 20.0),)
+"""Exponents b of Hessian and a of energy, and the factor by which the loss is to fall."""
 
 
 @claim("critical_batch_hyperbola", topic="schedules", paper=LARGE_BATCH, where="Sec. 2.2-2.3", stance="reconstructed",
@@ -35,9 +36,9 @@ def critical_batch_hyperbola(effort):
     return _isotropic(effort, lambda quadratic, target, batch: theory.cost(quadratic, target, batch, share=SHARE))
 
 
-@critical_batch_hyperbola.control("one fixed rate for all batch sizes: small ones never reach the target")
+@critical_batch_hyperbola.control("one fixed rate, as small, for all batch sizes: noise costs hardly any steps")
 def _(effort):
-    return _isotropic(effort, lambda quadratic, target, batch: theory.cost(quadratic, target, batch, rate=0.2))
+    return _isotropic(effort, lambda quadratic, target, batch: theory.cost(quadratic, target, batch, rate=SHARE))
 
 
 @critical_batch_hyperbola.control("a tenth of the greedy rate: sums over steps are not the integrals")
@@ -66,14 +67,25 @@ def _isotropic(effort, run):
 
 
 @claim("critical_batch_spread_hessian", topic="schedules", paper=LARGE_BATCH, where="Sec. 2.3", stance="reconstructed",
-       statement="spread-out Hessian, greedy rates: S(B) = S_min + E_min/B with fitted constants, within 10 per cent")
+       statement="h = Sigma = j^-b, energy j^-a, (b,a) = (1.5,2), (1.5,1.5), (2,2): S = S_min + E_min/B fitted, to 10%")
 def critical_batch_spread_hessian(effort):
-    """200 modes, ``h = Sigma = j^-b``, three pairs of exponents, B over three decades around ``B_crit``.
+    """200 modes, greedy rates, B over three decades around ``B_crit``, loss down by 20, 10 and 30.
 
-    Small batches take another path than large ones, so the law is approximate.  10 per cent is set as what still makes
-    it useful; the residual depends on the spectrum (beyond 10 per cent for ``h = 1/j``, not of trace class).
+    Small batches take another path than large ones, so the law is approximate, and how good it is depends on the
+    spectrum: no more is claimed than these three.  10 per cent is set as what still makes it useful.  Steeper Hessians
+    and energies that fall off faster than the noise are controls: there the best fit is off by tens of per cent.
     """
-    return _spread(effort, lambda quadratic, target, batch: theory.cost(quadratic, target, batch).steps)
+    return _spread(effort, _steps)
+
+
+@critical_batch_spread_hessian.control("a steeper Hessian, (b, a) = (3, 2)")
+def _(effort):
+    return _spread(effort, _steps, spectra=STEEP)
+
+
+@critical_batch_spread_hessian.control("energy that falls off much faster than the noise, (b, a) = (1.2, 3)")
+def _(effort):
+    return _spread(effort, _steps, spectra=LIGHT)
 
 
 @critical_batch_spread_hessian.control("a fixed rate, the best at the start for a full batch")
@@ -86,12 +98,16 @@ def _(effort):
 
 @critical_batch_spread_hessian.control("constants of the two ends, S_min at B = inf and E_min at B -> 0, not fitted")
 def _(effort):
-    return _spread(effort, lambda quadratic, target, batch: theory.cost(quadratic, target, batch).steps, fitted=False)
+    return _spread(effort, _steps, fitted=False)
 
 
-def _spread(effort, run, fitted=True):
+def _steps(quadratic, target, batch):
+    return theory.cost(quadratic, target, batch).steps
+
+
+def _spread(effort, run, fitted=True, spectra=SPREAD):
     j, parts = np.arange(1.0, 201.0), {}
-    for b, a, factor in SPREAD:
+    for b, a, factor in spectra:
         hessian = j**-b
         quadratic = theory.NoisyQuadratic(hessian, hessian, j**-a / hessian)
         target = quadratic.initial_loss / factor

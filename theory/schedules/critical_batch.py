@@ -38,6 +38,7 @@ import numpy as np
 from numba import njit
 
 from ..arguments import number, numbers
+from ..fsl.problem import Spectrum
 
 LONGEST = 20_000_000
 """Most steps of one run to a target."""
@@ -60,6 +61,13 @@ class GradientStatistics:
     trace: float
     curved_trace: float
 
+    def __post_init__(self):
+        for name, positive in (("norm_squared", True), ("curvature", True), ("trace", False), ("curved_trace", False)):
+            value = number(getattr(self, name), name)
+            if not (0 < value < math.inf or (value == 0 and not positive)):
+                raise ValueError(f"{name} is {value}; it must be finite and {'> 0' if positive else '>= 0'}")
+            object.__setattr__(self, name, value)
+
     @property
     def noise_scale(self) -> float:
         """``B_noise``."""
@@ -80,7 +88,7 @@ class GradientStatistics:
 
     def decrease(self, rate, batch=math.inf):
         """Expected decrease of the loss in a step of this rate."""
-        bend = self.curvature + self.curved_trace / _positive(batch, "batch")
+        bend, rate = self.curvature + self.curved_trace / _positive(batch, "batch"), number(rate, "rate")
         return rate * self.norm_squared - 0.5 * rate**2 * bend
 
 
@@ -123,7 +131,7 @@ class NoisyQuadratic:
 
     def statistics(self, moments=None):
         """:class:`GradientStatistics` at second moments ``E theta_j^2``, by default the start's."""
-        m = self.start if moments is None else numbers(moments, "moments")
+        m = _moments(self.start if moments is None else moments, self.start.shape)
         h = self.hessian
         return GradientStatistics(float(h**2 @ m), float(h**3 @ m), float(self.covariance.sum()),
                                   float(h @ self.covariance))
@@ -164,6 +172,8 @@ def cost(quadratic, target, batch, *, share=1.0, rate=None, power=0.0):
     ValueError
         For arguments out of range, and if the target takes more than 2e7 steps.
     """
+    if not isinstance(quadratic, NoisyQuadratic):
+        raise ValueError(f"quadratic is a {type(quadratic).__name__}; it must be a NoisyQuadratic")
     batch, share, power = _positive(batch, "batch", True), number(share, "share"), number(power, "power")
     target, start = number(target, "target"), quadratic.initial_loss
     if not 0 < target < start:
@@ -172,6 +182,10 @@ def cost(quadratic, target, batch, *, share=1.0, rate=None, power=0.0):
         raise ValueError(f"share is {share}; it must be in (0, 1]")
     if not math.isfinite(power):
         raise ValueError(f"power is {power}; it must be finite")
+    if power and not math.isfinite(batch):
+        raise ValueError(f"batch is {batch}; it must be finite where batches follow a power of the noise scale")
+    if power and not quadratic.covariance.any():
+        raise ValueError(f"covariance is 0 everywhere; power is {power}, it must be 0 where there is no noise")
     fixed = 0.0 if rate is None else _positive(rate, "rate")
     steps, samples = _descend(quadratic.hessian, quadratic.covariance, quadratic.start.copy(), target, batch, share,
                               fixed, power)
@@ -181,8 +195,11 @@ def cost(quadratic, target, batch, *, share=1.0, rate=None, power=0.0):
 
 
 def hyperbola(batch, fewest_steps, fewest_samples):
-    """``S(B) = S_min + E_min/B``."""
-    return fewest_steps + fewest_samples / np.asarray(batch, dtype=float)
+    """``S(B) = S_min + E_min/B``, B > 0 of any shape."""
+    batch = numbers(batch, "batches")
+    if batch.size and not batch.min() > 0:
+        raise ValueError(f"smallest batch is {batch.min()}; it must be > 0")
+    return fewest_steps + fewest_samples / batch
 
 
 def adaptive_gain(scales, progress):
@@ -247,7 +264,7 @@ def two_batch_estimates(small, large, squared_small, squared_large):
     small, large = _positive(small, "small"), _positive(large, "large")
     if not small < large < math.inf:
         raise ValueError(f"large is {large}; it must be finite and > small = {small:g}")
-    first, second = np.asarray(squared_small, dtype=float), np.asarray(squared_large, dtype=float)
+    first, second = numbers(squared_small, "squared norms"), numbers(squared_large, "squared norms")
     return (large * second - small * first) / (large - small), (first - second) / (1.0 / small - 1.0 / large)
 
 
@@ -262,8 +279,10 @@ def regression_statistics(spectrum, moments):
     spectrum : Spectrum
     moments : array_like, shape (n,)
     """
+    if not isinstance(spectrum, Spectrum):
+        raise ValueError(f"spectrum is a {type(spectrum).__name__}; it must be a Spectrum")
     values, weights = spectrum.eigenvalues, spectrum.multiplicity
-    pull = weights * values**2 * numbers(moments, "moments")
+    pull = weights * values**2 * _moments(moments, values.shape)
     total = float(np.sum(pull / values)) + spectrum.label_variance
     extra = spectrum.kurtosis - 2.0
     norm, curvature = float(pull.sum()), float(values @ pull)
@@ -298,6 +317,13 @@ def _descend(hessian, covariance, moments, target, batch, share, fixed, power):
         samples += size
         loss = after
     return -1.0, -1.0
+
+
+def _moments(values, shape):
+    values = numbers(values, "moments")
+    if values.shape != shape:
+        raise ValueError(f"moments have shape {values.shape}; it must be {shape}")
+    return values
 
 
 def _positive(value, name, infinite=False):

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arguments import number, numbers
+from ..arguments import number, numbers, shown
 from ..fsl import loss_curve_laws as laws
 
 FRACTION = (np.polynomial.legendre.leggauss(2)[0] + 1) / 2
@@ -56,6 +56,8 @@ class FittedLaw:
     start: float = 1e-9
 
     def __post_init__(self):
+        if not isinstance(self.name, str):
+            raise ValueError(f"law is {shown(self.name)}; it must be one of {', '.join(laws.LAWS)}")
         rule = laws.law(self.name)
         for field, names in (("nonlinear", rule.nonlinear), ("linear", rule.linear)):
             values = numbers(getattr(self, field), f"{field} parameters")

@@ -39,7 +39,7 @@ from .. import learning_rates
 from ..arguments import number, numbers, shown
 from ..fsl import recursion
 from ..fsl.compression import compress
-from ..fsl.problem import PowerLawRegression
+from ..fsl.problem import PowerLawRegression, Spectrum
 from .adjoint import check_problem
 from .optimal_control import optimal_rates
 
@@ -140,6 +140,7 @@ def heavy_ball_gradient(problem, rates, momentum=0.0, batch_size=1):
 
 def noise_ratio(spectrum, rate, momentum=0.0, batch_size=1):
     """``r`` above, ``inf`` where a single mode diverges; the constant run is stable below 1."""
+    _modes(spectrum)
     rate, beta, size = _above(rate, "rate"), _momentum(momentum), _above(batch_size, "batch_size")
     x = rate * spectrum.eigenvalues
     room = 2.0 * (1.0 + beta) - x
@@ -152,7 +153,9 @@ def noise_ratio(spectrum, rate, momentum=0.0, batch_size=1):
 
 def critical_rate(spectrum, momentum=0.0, batch_size=1):
     """Rate at which :func:`noise_ratio` reaches one, at a constant momentum."""
-    high = 2.0 * (1.0 + _momentum(momentum)) / float(spectrum.eigenvalues.max())
+    _modes(spectrum)
+    momentum, batch_size = _momentum(momentum), _above(batch_size, "batch_size")
+    high = 2.0 * (1.0 + momentum) / float(spectrum.eigenvalues.max())
     low = 1e-12 * (1.0 - momentum) * min(1.0, batch_size) / spectrum.trace
 
     def excess(x):
@@ -337,6 +340,11 @@ def _refuse_overflow(total, spectrum, rates, momenta, size):
         bound = critical_rate(spectrum, float(momenta.max()), size)
         raise ValueError(f"peak learning rate is {rates.max():g} at momentum up to {momenta.max():g}; the risk "
                          f"overflows, mean-square stability needs a rate < {bound:.6g}")
+
+
+def _modes(spectrum):
+    if not isinstance(spectrum, Spectrum):
+        raise ValueError(f"spectrum is a {type(spectrum).__name__}; it must be a Spectrum, such as compress gives")
 
 
 def _momentum(value):

@@ -78,8 +78,8 @@ def tracked(problem, data, rate, rule, scale):
     -------
     Tracking
         The rule's batches as long as they fit into the data; what is left, less than one more, is spread over them in
-        proportion.  So they exceed the rule's by at most one part in K on average, and the risk is all but continuous
-        in c: a small last batch would add the noise of one, and put jumps there.
+        proportion.  So they exceed the rule's by less than one batch in all, and the risk is all but continuous in c;
+        a small last batch would add its noise, up to double the risk, and make the best c a matter of luck.
 
     Raises
     ------
@@ -146,8 +146,9 @@ def threshold(problem, rate, rule):
         B_noise = kappa - 2 + tr(H^2)/sum_j [eta lambda_j^3/(2 - kappa' eta lambda_j)] ,
 
     and for ``B_simple`` the powers of lambda are one lower.  With p = 1 there is no other constant at which batches
-    settle: m is proportional to 1/b, so B is to b, and b' = (c/c*) b up to the delay with which m follows.  Above c*
-    larger batches lower the risk, which raises the scale they follow: they run away, the sooner the larger c (derived).
+    settle: m is about proportional to 1/b, so B is to b, and b' = (c/c*) b up to the delay with which m follows.  Above
+    c* larger batches lower the risk, which raises the scale they follow: they run away, the sooner the larger c
+    (derived).
 
     Parameters
     ----------

@@ -38,6 +38,8 @@ class Stage:
     size: float
 
     def __post_init__(self):
+        if not isinstance(self.spectrum, Spectrum):
+            raise ValueError(f"spectrum is {shown(self.spectrum)}; it must be a Spectrum")
         for name in ("rate", "size"):
             value = number(getattr(self, name), name)
             if not (math.isfinite(value) and value > 0):
