@@ -10,12 +10,14 @@ the end is recorded.
 import inspect
 import math
 
+from ..sims import induction_heads as induction_sims
 from ..sims import label_noise as label_noise_sims
 from ..sims.fsl import Descent, kernels
 from ..sims.label_noise import kernels as label_noise_kernels
 from ..theory import batch_sizes, label_noise, learning_rates
 from ..theory.arguments import shown
 from ..theory.fsl import PowerLawRegression, exact_risk, functional_law, recursion
+from ..theory.induction_heads.population_loss import Task
 from .experiment import Simulation, experiment
 
 SCHEDULES = {name: getattr(learning_rates, name) for name in
@@ -98,6 +100,46 @@ def label_noise_oscillation(dimension, width, step, target_norm, steps, amplitud
     made = label_noise_sims.Oscillation(model, steps, amplitude, _recorded(steps, times), neurons=neurons,
                                         frozen=frozen)
     return _along_steps(made, width / model.dimension)
+
+
+@experiment("induction_heads.descent", replicated=True)
+def induction_heads_descent(weight, similarity, length, steps, start, trained=induction_sims.SECOND_LAYER, rate=0.5,
+                            batch_size=1500, times=None, logit="quadratic"):
+    """Six scalars and two losses along SGD; a number for `start` is the scale of Stage II."""
+    made = _induction_descent(weight, similarity, length, steps, start, trained, rate, batch_size, times, logit)
+    return Simulation(made, (("step", "time"), ("observable",)), 3e-9 * made.tokens)
+
+
+@experiment("induction_heads.emergence", replicated=True)
+def induction_heads_emergence(weight, similarity, length, steps, start, trained=("b", "w"), rate=0.5, batch_size=1500,
+                              logit="quadratic", fraction=0.5):
+    """Time at which the induction head emerges along SGD."""
+    made = _induction_descent(weight, similarity, length, steps, start, trained, rate, batch_size, None, logit)
+    return Simulation(induction_sims.Emergence(made, fraction), (("observable",),), 1e-9 * made.tokens)
+
+
+@experiment("induction_heads.moments", replicated=True)
+def induction_heads_moments(similarity, length, scale, dimension=1, batch_size=256, value="next"):
+    """N times the mean products of softmax averages in a context of N keys."""
+    made = induction_sims.Moments(Task(1.0, similarity, length, dimension), scale, batch_size, value)
+    return Simulation(made, (("observable",),), 3e-9 * batch_size * length * dimension)
+
+
+@experiment("induction_heads.markov_chains", replicated=True)
+def induction_heads_markov_chains(states, length, schedule, scale=0.05, batch_size=64, first_layer="learned",
+                                  times=None, tests=2000):
+    """A two-layer attention model in training on Markov chains; an integer for `schedule` is its number of steps."""
+    rates = schedule_of(schedule) if isinstance(schedule, dict) else schedule
+    made = induction_sims.ChainTraining(states, length, rates, scale, batch_size, first_layer,
+                                        _recorded(rates if isinstance(rates, int) else rates.steps, times), tests)
+    return Simulation(made, (("step",), ("observable",)), 4e-7 * made.schedule.steps * batch_size * length)
+
+
+def _induction_descent(weight, similarity, length, steps, start, trained, rate, batch_size, times, logit):
+    begin = start if isinstance(start, list) else induction_sims.second_stage(start)
+    trained = tuple(trained) if isinstance(trained, list) else trained
+    return induction_sims.Descent(Task(weight, similarity, length), steps, begin, trained, rate, batch_size,
+                                  _recorded(steps, times), logit)
 
 
 def _along_steps(made, inputs):

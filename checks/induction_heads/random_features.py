@@ -1,0 +1,95 @@
+"""Claims: a network with random hinges approximates the logit at the rate M^-1/2, with the best K at M^-2/9."""
+
+from functools import cache
+
+import numpy as np
+
+from ...sims import engine
+from ...sims.induction_heads.random_features import RandomFeatures
+from ...theory.induction_heads import generic
+from ...theory.induction_heads import random_features as theory
+from .. import judges
+from ..claim import claim
+from .paper import INDUCTION
+
+PAIRS = (np.array([1.0, 0.3, -0.6, 0.0]), np.array([1.0, 0.5, 0.7, -1.0]))
+RANK = 4
+
+
+@claim("random_features_error", topic="induction_heads", paper=INDUCTION, where="Approximation, GIH_n",
+       stance="derived",
+       statement="own random hinges: E err^2 = b^2 + sum sigma^2 (phi^2 V(k)/w + phi^2 V(q)/w + V V/w^2)")
+def random_features_error(effort):
+    """K = 4 features of exp(-|q - k|), w = 64 and 512 hinges each, four pairs (q, k)."""
+    return _simulated(effort, lambda decomposition, hinges: theory.mean_square_error(decomposition, hinges, *PAIRS))
+
+
+@random_features_error.control("an error that falls like 1/w in place of w^-1/2")
+def _(effort):
+    def faster(decomposition, hinges):
+        bias = theory.mean_square_error(decomposition, np.inf, *PAIRS)
+        return bias + (theory.mean_square_error(decomposition, hinges, *PAIRS) - bias) * 64.0 / hinges
+    return _simulated(effort, faster)
+
+
+@random_features_error.control("without the truncation b")
+def _(effort):
+    return _simulated(effort, lambda decomposition, hinges:
+                      theory.mean_square_error(decomposition, hinges, *PAIRS)
+                      - theory.mean_square_error(decomposition, np.inf, *PAIRS))
+
+
+@claim("random_features_rate", topic="induction_heads", paper=INDUCTION, where="Approximation, GIH_n",
+       stance="derived",
+       statement="exp(-|q-k|), M random neurons, best K: root mean square error ~ M^-2/9, better than the bound M^-1/5")
+def random_features_rate(effort):
+    """At q = k = 1, where the truncation is largest; M = 10^9 to 10^15, K up to 1500 (closed form)."""
+    return _rate(-2.0 / 9.0)
+
+
+@random_features_rate.control("M^-1/5, the rate of the bound")
+def _(effort):
+    return _rate(-0.2)
+
+
+@random_features_rate.control("M^-1/4, without the product of both errors, V V/w^2")
+def _(effort):
+    return _rate(-0.25)
+
+
+@random_features_rate.control("M^-1/2, as at fixed K")
+def _(effort):
+    return _rate(-0.5)
+
+
+def _simulated(effort, expected):
+    parts, decomposition = {}, generic.exponential_decomposition(RANK)
+    for hinges in (64, 512):
+        parts[f"w={hinges}"] = judges.monte_carlo(_errors(effort, hinges), expected(decomposition, hinges),
+                                                  resolution=0.3, at={"q": PAIRS[0], "k": PAIRS[1]})
+    return judges.every(**parts)
+
+
+@cache
+def _errors(effort, hinges):
+    return engine.estimate(RandomFeatures(RANK, hinges, *PAIRS), replicas=effort.choose(7000, 70_000), seed=0,
+                           **effort.engine)
+
+
+def _rate(exponent):
+    neurons, ranks, square = _best_ranks()
+    return judges.exponent(neurons, np.sqrt(square.min(axis=1)), exponent, 0.01, limit="large",
+                           over=f"K = {ranks[square[0].argmin()]} to {ranks[square[-1].argmin()]}")
+
+
+@cache
+def _best_ranks():
+    """Mean square errors, one row for each M and one column for each K."""
+    neurons, ranks = 10.0 ** np.arange(9.0, 15.1, 0.5), np.unique(np.round(2 ** np.arange(4.0, 10.6, 0.05)).astype(int))
+    widest = generic.exponential_decomposition(int(ranks[-1]))
+    feature = widest.left(np.ones(1)) ** 2
+    variance = theory.hinge_variance(widest, [1.0])[0]
+    unseen = 1.0 - np.cumsum(widest.values * feature)
+    once, twice = np.cumsum(2 * widest.values**2 * feature * variance), np.cumsum(widest.values**2 * variance**2)
+    hinges = neurons[:, None] / (2 * ranks)
+    return neurons, ranks, unseen[ranks - 1] ** 2 + once[ranks - 1] / hinges + twice[ranks - 1] / hinges**2

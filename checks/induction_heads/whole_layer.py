@@ -1,0 +1,119 @@
+"""Claims about SGD on a whole layer of two heads after the previous-token map: batches of 500, rate 1/2."""
+
+import math
+from functools import cache
+
+import numpy as np
+
+from ...sims import induction_heads as sims
+from ...sims.induction_heads.layer import OBSERVABLES
+from ...theory.induction_heads import finite_context
+from ...theory.induction_heads.population_loss import Task
+from .. import judges
+from ..claim import claim
+from .paper import INDUCTION
+
+SEED = 20_241_016
+SCALE, BATCH = 0.05, 500
+P, A01, V01, V10 = (OBSERVABLES.index(name) for name in ("p_1", "A01_2", "V01_1", "V10_2"))
+FOUR_GRAM = OBSERVABLES.index("four_gram_loss")
+
+
+@claim("whole_layer", topic="induction_heads", paper=INDUCTION, where="Stage II", stance="derived",
+       statement="SGD on all weights of two heads, random and small: the 4-gram first, six scalars at the end")
+def whole_layer(effort):
+    """Positions in head 1, dot product in head 2, N = 16, sigma = 0.05, alpha = 1, y = 0.3, up to t = 3000.
+
+    The 4-gram's loss halves ten times before ``A_01`` passes y/2.  At the end ``V_1 = gamma (1+v) e_1 e_2'``, ``A_2 =
+    y e_1 e_2'``, ``V_2 = c e_2 e_1'`` within 0.03 in every entry: ``v = e^{-p} = 0.02`` is left of head 1, and head 2
+    makes up for it.
+    """
+    return _whole(effort)
+
+
+@whole_layer.control("query and key of head 2 zero at the start: they move each other only")
+def _(effort):
+    start = sims.scalar_start(SCALE)
+    start[1, 1:9] = 0.0
+    return _whole(effort, start)
+
+
+@claim("separate_keys", topic="induction_heads", paper=INDUCTION, where="Stage II", stance="derived",
+       statement="query and key as weights of their own, q k in place of w^2: the logarithm in T counts twice")
+def separate_keys(effort):
+    """Excess ``(T/(N T_0) - 1) N``, extrapolated from N = 8, 16, 32, is delta; T_0 and delta of the flow of q k."""
+    return _separate(effort, True)
+
+
+@separate_keys.control("the flow of w^2")
+def _(effort):
+    return _separate(effort, False)
+
+
+@claim("whole_layer_delay", topic="induction_heads", paper=INDUCTION, where="Stage II", stance="derived",
+       statement="with every weight of both heads trained, emergence takes 1.25 times as long at N = 8, 1.5 at N = 32")
+def whole_layer_delay(effort):
+    """Against the five weights of the scalars alone, from the same start: values then read keys as well as tokens.
+
+    On the plateau the mean of the context can be read off either, and a value that reads keys drives the query away
+    from them.  The factor grows with N, so that the time of emergence is not linear in L any more (up to N = 32, 64 at
+    full effort; no exponent is claimed).
+    """
+    return _delayed(effort, "divided")
+
+
+@whole_layer_delay.control("the five weights alone")
+def _(effort):
+    return _delayed(effort, "scalars")
+
+
+def _whole(effort, start=None):
+    task, last = Task(1.0, 0.3, 18), 6000
+    steps = np.unique(np.round(np.geomspace(1, last, 150)).astype(int))
+    run = sims.simulate_layer(task, last, SCALE, start, "divided", 0.5, BATCH, steps, replicas=effort.choose(2, 64),
+                              seed=SEED, **effort.engine)
+    learned = 0.5 * steps[np.argmax(run.mean[:, FOUR_GRAM] < 0.25 * task.four_gram**2)]
+    passed = run.mean[:, A01] > 0.5 * task.similarity
+    emerged = 0.5 * steps[np.argmax(passed)] if passed.any() else math.inf
+    expected = np.zeros(run.mean.shape[1])
+    expected[[A01, V10]] = task.similarity, task.induction
+    expected[V01] = task.four_gram * (1.0 + math.exp(-run.mean[-1, P]))
+    weights = [place for place, name in enumerate(OBSERVABLES) if name[0] in "AV"]
+    end = judges.equal(run.mean[-1, weights], expected[weights], atol=0.03,
+                       at={"of": np.array(OBSERVABLES)[weights]})
+    if not math.isfinite(emerged):
+        return end
+    return judges.every(order=judges.inequality(10.0 * learned, emerged, over="ten times the 4-gram's time"), end=end)
+
+
+def _separate(effort, separate):
+    keys = np.array([8, 16, 32])
+    flow = Task(1.0, 0.3)
+    base = finite_context.similarity_time(flow, SCALE, separate=separate)
+    runs = [_emergence(effort, int(n), "scalars") for n in keys]
+    excess, error = np.array([run.mean[0] for run in runs]) / base - keys, [run.stderr[0] / base for run in runs]
+    design = np.stack([np.ones(keys.size), 1.0 / keys], axis=1) / np.array(error)[:, None]
+    covariance = np.linalg.inv(design.T @ design)
+    intercept = (covariance @ design.T @ (excess / error))[0]
+    found = judges.Sample(intercept, math.sqrt(covariance[0, 0]), runs[-1].replicas)
+    return judges.monte_carlo(found, finite_context.emergence_delay(flow, SCALE, separate=separate),
+                              over="excess " + ", ".join(f"{value:.3f} at {n}" for value, n in zip(excess, keys)))
+
+
+def _delayed(effort, heads):
+    keys = effort.choose([8, 32], [8, 32, 64])
+    least = np.array([1.25, 1.5, 1.75])[:len(keys)]
+    alone, whole = ([_emergence(effort, n, kind) for n in keys] for kind in ("scalars", heads))
+    times, slow = np.array([run.mean[0] for run in alone]), np.array([run.mean[0] for run in whole])
+    error = np.hypot(least * [run.stderr[0] for run in alone], [run.stderr[0] for run in whole])
+    return judges.inequality(least * times, slow, stderr=error, at={"N": np.array(keys)},
+                             over="ratios " + ", ".join(f"{ratio:.3f}" for ratio in slow / times))
+
+
+@cache
+def _emergence(effort, keys, heads):
+    steps = 400 * keys if keys <= 32 else 600 * keys
+    descent = sims.LayerDescent(Task(1.0, 0.3, keys + 2), steps, SCALE, sims.scalar_start(SCALE), heads, 0.5, BATCH)
+    seed = SEED + 2 * keys + (heads == "scalars")   # runs are compared: each has draws of its own
+    return sims.simulate_emergence(descent, replicas=effort.choose(8 if heads == "scalars" else 4, 64), seed=seed,
+                                   **effort.engine)

@@ -1,0 +1,198 @@
+r"""Weights of two attention layers that compute in-context 2-grams and n-grams.
+
+The first layer has no dot product: by position alone, its heads write the previous tokens beside each token.  The
+second has no preference for positions: its one head compares the patch that ends the sequence with the patch before
+each position, by the similarity W, and reads the token there.
+
+*2-grams, one head.*  With slope p, ``y_s = sum_j a_j x_{s-j}`` and ``1 - a_1 <= e^{-p}``; so ``|y_s - x_{s-1}| <= 2 r
+e^{-p}`` for tokens within r, and, since softmax changes by at most ``||z - z'||_inf`` in the sum of moduli,
+
+    |IH_2 - model|_inf  <=  2 r^3 ||W||_{1,1} e^{-p},        ||W||_{1,1} = sum_{ij} |W_ij|,
+
+for every L (derived).  The 2 is sharp: see :func:`hardest_sequence`.
+
+*n-grams, H >= n - 1 heads.*  Head h has slope ``-log u_h``; with the value weights of :mod:`.lag_selection`, block i of
+``h_s`` becomes ``x_{s-i}`` up to ``r E_i`` for i = 1..n-1.  All lags share the heads, D = n d, and (derived)
+
+    |IH_n - model|_inf  <=  r^3 ||W||_{1,1} (eps_q (1 + eps_k) + eps_k),
+    eps_q = max_{i<n-1} E_i,   eps_k = max_{i<n} E_i
+
+(eps_q = 0 for n = 2: the query of a 2-gram is the token itself).  The paper (arXiv 2410.11474; reconstructed) has a
+rate H^-q for every q; here it is exponential in H on fixed nodes, and any accuracy is reached with n - 1 heads and
+large slopes.
+"""
+
+import math
+
+import numpy as np
+
+from ..arguments import number, shown
+from .attention import AttentionLayer, TwoLayerAttention, whole
+from .lag_selection import value_weights, vandermonde_error
+from .targets import similarity_matrix
+
+
+def bigram_model(similarity, slope) -> TwoLayerAttention:
+    """Two layers of one head each, D = 2 d, that compute ``IH_2`` up to ``e^{-p}``.
+
+    Parameters
+    ----------
+    similarity : array_like, shape (d, d)
+        W.
+    slope : float
+        p > 0 of the first layer.
+
+    Returns
+    -------
+    TwoLayerAttention
+        Block 0 of the residual stream is ``x_s``, block 1 about ``x_{s-1}``.
+
+    Raises
+    ------
+    ValueError
+        Out of these ranges.
+    """
+    slope = _slope(slope)
+    matrix = _square(similarity)
+    return _matching_model(matrix, 2, np.array([slope]), np.ones((1, 1)))
+
+
+def ngram_model(similarity, n, nodes) -> TwoLayerAttention:
+    """H heads, then one, D = n d, that compute ``IH_n``.
+
+    Parameters
+    ----------
+    similarity : array_like, shape ((n-1) d, (n-1) d)
+        W, as in :func:`.targets.ngram_induction`.
+    n : int
+        At least 2.
+    nodes : sequence, length H >= n - 1
+        ``u_h = e^{-p_h}``, distinct, in (0, 1); as fractions.Fraction, the value weights are computed exactly and then
+        rounded.
+
+    Returns
+    -------
+    TwoLayerAttention
+        Block i of the residual stream is about ``x_{s-i}``, i = 0..n-1.
+
+    Raises
+    ------
+    ValueError
+        Out of these ranges; with fewer heads than n - 1 the lag n - 1 is out of reach.
+    """
+    n, nodes = whole(n, "n", 2), tuple(nodes)
+    matrix = _square(similarity)
+    if len(matrix) % (n - 1):
+        raise ValueError(f"similarity has size {len(matrix)}; it must be a multiple of n - 1 = {n - 1}")
+    if len(nodes) < n - 1:
+        raise ValueError(f"nodes are {len(nodes)}; n = {n} takes at least {n - 1} heads")
+    values = np.array([value_weights(nodes, lag) for lag in range(1, n)], dtype=np.float64)
+    return _matching_model(matrix, n, np.array([-math.log(node) for node in nodes]), values)
+
+
+def bigram_bound(similarity, slope, radius=1.0) -> float:
+    """``2 r^3 ||W||_{1,1} e^{-p}``, above the error of :func:`bigram_model` for tokens of moduli at most r.
+
+    Parameters
+    ----------
+    similarity : array_like, shape (d, d)
+    slope : float
+        p > 0.
+    radius : float
+        r > 0.
+    """
+    return 2.0 * _radius(radius) ** 3 * float(np.abs(_square(similarity)).sum()) * math.exp(-_slope(slope))
+
+
+def ngram_bound(similarity, n, nodes, radius=1.0) -> float:
+    """``r^3 ||W||_{1,1} (eps_q (1 + eps_k) + eps_k)``, above the error of :func:`ngram_model`; parameters as there.
+
+    ``radius`` bounds the moduli of the tokens.
+    """
+    errors = [float(vandermonde_error(nodes, lag)) for lag in range(1, whole(n, "n", 2))]
+    key, query = max(errors), max(errors[:-1], default=0.0)
+    return _radius(radius) ** 3 * float(np.abs(_square(similarity)).sum()) * (query * (1.0 + key) + key)
+
+
+def hardest_sequence(length) -> np.ndarray:
+    """Tokens +1, -1, +1, ... in one dimension, on which :func:`bigram_bound` is sharp.
+
+    The first layer gives ``y_s = x_{s-1} tanh(p/2)`` for s -> infinity: every logit is off by ``-2 x_L W x_{s-1}/(e^p +
+    1)``, in step with the values, so that with W = w the target ``-tanh(w)`` (for x_L = 1 and as many keys of either
+    sign) becomes ``-tanh(w tanh(p/2))``, and the error over the bound tends to 1 for w -> 0, p -> infinity.
+
+    Parameters
+    ----------
+    length : int
+        L >= 3.
+
+    Returns
+    -------
+    ndarray, shape (L, 1)
+    """
+    return (1.0 - 2.0 * (np.arange(whole(length, "length", 3)) % 2))[:, None]
+
+
+def previous_tokens(size, dimension) -> np.ndarray:
+    """``W_E``, shape (size d, d): a token goes to block 0 of the residual stream."""
+    return np.eye(size * dimension, dimension)
+
+
+def lag_layer(slopes, values, dimension, width) -> AttentionLayer:
+    """The first layer: head h brings ``sum_j a_j x_{s-j}``, and block i receives ``sum_h values[i-1, h]`` of it.
+
+    Parameters
+    ----------
+    slopes : array_like, shape (H,)
+    values : array_like, shape (lags, H)
+    dimension : int
+        d; block i is the coordinates i d, ..., (i+1) d - 1.
+    width : int
+        D >= (lags + 1) d.
+    """
+    lags, heads = np.shape(values)
+    identity = np.eye(dimension)
+    output = np.zeros((heads, width, dimension))
+    for lag in range(1, lags + 1):
+        output[:, lag * dimension:(lag + 1) * dimension] = np.asarray(values)[lag - 1, :, None, None] * identity
+    nothing = np.zeros((heads, dimension, width))
+    return AttentionLayer(slopes, nothing, nothing, np.tile(np.eye(dimension, width), (heads, 1, 1)), output)
+
+
+def patch_readers(n, dimension, width) -> tuple:
+    """Matrices that read the query and the key patch from ``h_s``, each of shape ((n-1) d, D), oldest token first.
+
+    The query patch is blocks n-2, ..., 0; the key patch is blocks n-1, ..., 1.
+    """
+    blocks = np.eye(n * dimension, width).reshape(n, dimension, width)
+    size = ((n - 1) * dimension, width)
+    return blocks[:n - 1][::-1].reshape(size), blocks[1:][::-1].reshape(size)
+
+
+def _matching_model(matrix, n, slopes, values):
+    dimension = len(matrix) // (n - 1)
+    width = n * dimension
+    query, key = patch_readers(n, dimension, width)
+    second = AttentionLayer(np.zeros(1), (matrix.T @ query)[None], key[None], np.eye(dimension, width)[None],
+                            np.eye(dimension)[None])
+    return TwoLayerAttention(previous_tokens(n, dimension), lag_layer(slopes, values, dimension, width), second,
+                             first_key=n)
+
+
+def _square(similarity):
+    size = np.shape(similarity)
+    if len(size) != 2 or size[0] != size[1] or size[0] == 0:
+        raise ValueError(f"similarity has shape {size}; it must be square")
+    return similarity_matrix(similarity, size[0])
+
+
+def _slope(slope):
+    if not 0 < number(slope, "slope") < math.inf:
+        raise ValueError(f"slope is {shown(slope)}; it must be above 0 and finite")
+    return float(slope)
+
+
+def _radius(radius):
+    if not 0 < number(radius, "radius") < math.inf:
+        raise ValueError(f"radius is {shown(radius)}; it must be above 0 and finite")
+    return float(radius)

@@ -1,0 +1,107 @@
+"""Gradient flows: the parameters at given times, and the time at which a loss has fallen to a level.
+
+LSODA, which changes between a non-stiff and a stiff method: what is learned fast relaxes at rate one while what is
+learned slowly creeps at 1/N, or like ``t^{-1/2}``.  Time is that of gradient flow on *half* the mean squared error.
+"""
+
+import math
+
+import numpy as np
+from scipy import integrate
+
+from ..arguments import numbers
+
+TOLERANCE = 1e-11
+"""Relative, of an integrator's step."""
+SMALLEST = 1e-3
+"""The absolute tolerance, in units of the relative one times the smallest positive start."""
+
+
+def integrated(slope, start, times):
+    """States of ``x' = slope(x)`` at the given times.
+
+    Parameters
+    ----------
+    slope : callable
+        From a state to its time derivative, both of shape (n,).
+    start : array_like, shape (n,)
+    times : array_like, shape (T,)
+        Not negative, increasing.
+
+    Returns
+    -------
+    ndarray, shape (T, n)
+
+    Raises
+    ------
+    ValueError
+        For times or a start out of range.
+    RuntimeError
+        If the integrator gives up.
+    """
+    times, start = _checked_times(times), _checked_start(start)
+    if times[-1] == 0:
+        return start[None, :].copy()
+    with np.errstate(over="ignore", under="ignore"):
+        done = integrate.solve_ivp(lambda _, x: slope(x), (0.0, times[-1]), start, t_eval=times, method="LSODA",
+                                   rtol=TOLERANCE, atol=_absolute(start))
+    return _finished(done).y.T
+
+
+def crossing_time(slope, start, loss, level, horizon):
+    """Time at which the loss along ``x' = slope(x)`` has fallen to a level; inf if it has not by `horizon`.
+
+    Parameters
+    ----------
+    slope : callable
+    start : array_like, shape (n,)
+    loss : callable
+        From a state to a number that falls along the flow.
+    level, horizon : float
+
+    Raises
+    ------
+    ValueError
+        For a start out of range.
+    RuntimeError
+        If the integrator gives up.
+    """
+    start = _checked_start(start)
+    if loss(start) <= level:
+        return 0.0
+
+    def fallen(_, state):
+        return loss(state) / level - 1.0
+
+    fallen.terminal = True
+    with np.errstate(over="ignore", under="ignore"):
+        done = integrate.solve_ivp(lambda _, x: slope(x), (0.0, horizon), start, events=fallen, method="LSODA",
+                                   rtol=TOLERANCE, atol=_absolute(start))
+    found = _finished(done).t_events[0]
+    return float(found[0]) if found.size else math.inf
+
+
+def _absolute(start):
+    positive = np.abs(start[start != 0])
+    return TOLERANCE * SMALLEST * min(1.0, positive.min(initial=1.0))
+
+
+def _checked_times(times):
+    times = np.atleast_1d(numbers(times, "times"))
+    if times.ndim != 1 or not times.size or not (np.isfinite(times).all() and times[0] >= 0
+                                                 and (np.diff(times) > 0).all()):
+        raise ValueError("times must be finite, not negative and increasing, one-dimensional and at least one")
+    return times
+
+
+def _checked_start(start):
+    start = numbers(start, "starting values")
+    if start.ndim != 1 or not np.isfinite(start).all():
+        raise ValueError(f"starting values have shape {start.shape}; they must be finite and one-dimensional")
+    return start
+
+
+def _finished(done):
+    if done.status < 0 or not np.isfinite(done.y).all():
+        raise RuntimeError(f"the flow could not be integrated beyond t = {done.t[-1]:g}: {done.message}")
+    return done
