@@ -7,6 +7,8 @@ TOPICS = {
     "fsl": "functional scaling laws of SGD in kernel regression",
     "schedules": "the best learning-rate and batch-size schedules under functional scaling laws",
     "label_noise": "label-noise SGD on two-layer linear networks",
+    "riemannian": "adaptive optimizers as Riemannian flows, and LITE",
+    "induction_heads": "how transformers implement induction heads and how they are learned",
 }
 """Every topic and what it is about, in the order of the report."""
 

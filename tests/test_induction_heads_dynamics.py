@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate
 
-from theorycheck.checks import import_street
-from theorycheck.checks.claim import REGISTRY, Effort, Verdict, judge
+from theorycheck.checks import load
+from theorycheck.checks.claim import Effort, Verdict, judge
 from theorycheck.theory.induction_heads import four_gram, induction_block, joint_flow, population_loss
 from theorycheck.theory.induction_heads.emergence import emergence_times
 from theorycheck.theory.induction_heads.gradient_flow import crossing_time, integrated
@@ -299,8 +299,7 @@ def test_integrator_against_an_exponential():
                                   "emergence_linear_logit", "first_drop", "plateau_level", "convergence_rate",
                                   "single_fixed_point", "stage_one"])
 def test_claims_hold_and_their_controls_do_not(name):
-    import_street("theorycheck.checks.induction_heads")
-    outcome = judge(REGISTRY[f"induction_heads.{name}"], Effort())
+    outcome = judge(load("induction_heads")[f"induction_heads.{name}"], Effort())
     assert outcome.verdict is Verdict.HOLDS, outcome
 
 

@@ -1,0 +1,1 @@
+"""Adaptive optimizers by experiment: stochastic gradients on quadratics, river valleys and matrices."""

@@ -1,0 +1,1 @@
+"""Adaptive optimizers as discretised flows on a Riemannian manifold, and LITE."""
