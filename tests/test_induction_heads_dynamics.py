@@ -113,13 +113,43 @@ def test_induction_loss_by_monte_carlo():
 
 
 def test_unshifted_loss_by_monte_carlo():
-    task = Task(1.0, 0.3, 130)
-    mean, stderr = sampled_loss(task, (9.0, 1.0, 1.0, 0.0, 0.5, 0.5), shifted=False)
-    exact = float(population_loss.unshifted_induction_loss(task, 0.5, 0.5))
-    assert abs(mean - exact) < 5 * stderr + 3 * exact / task.keys
-    found = population_loss.unshifted_gradient(task, 0.4, 0.3)
-    wanted = differences(lambda x: float(population_loss.unshifted_induction_loss(task, *x)), [0.4, 0.3])
-    np.testing.assert_allclose(found, wanted, rtol=1e-7)
+    """Its three moments apart, at a point where a wrong sign in one does not make up for one in another."""
+    y, x, keys, rng = 0.3, 0.36, 62, np.random.default_rng(8)
+    found = []
+    for _ in range(20):
+        tokens = rng.standard_normal((4000, keys + 2))
+        last, before, own = np.abs(tokens[:, -1:]), tokens[:, :-2], tokens[:, 1:-1]
+
+        def attended(logits, own=own):
+            attention = np.exp(logits)
+            return (attention * own).sum(axis=1) / attention.sum(axis=1)
+
+        mean = x * last[:, 0]
+        # of the queries q and -q: what is even in q goes out of f, what is left is of order 1/N
+        for m, f, slope in ((attended(x * last * own), attended(y * last * before), mean),
+                            (attended(-x * last * own), attended(-y * last * before), -mean)):
+            found.append([keys * ((m - slope)**2 + 2 * slope * (m - slope - own.mean(axis=1))),
+                          keys * (m - slope) * f, keys * slope * f])
+    samples = np.array(found).reshape(20, 2, 3, 4000).mean(axis=1)
+    mean, error = samples.mean(axis=(0, 2)), samples.std(axis=(0, 2)) / math.sqrt(80_000)
+    moment = (1 - 2 * x * x) ** -0.5
+    wanted = np.array([moment - x * x * moment**3, 1.0, -x * y])
+    assert (np.abs(mean - wanted) < 5 * error + 2.0 / keys).all(), (mean, wanted, error)
+    assert (5 * error + 2.0 / keys < [0.2, 0.1, 0.08]).all()   # a wrong sign: 0.4, 0, 0.2
+    task, c = Task(1.0, y, keys + 2), 0.5
+    for b in (0.4, -0.2):
+        own, mixed = keys * x * x + mean[0], mean[1] + mean[2]
+        sampled = 0.5 * (b * b * own - 2 * b * c * mixed + c * c * (1 - 2 * y * y) ** -0.5)
+        assert population_loss.unshifted_induction_loss(task, b, math.sqrt(x)) == pytest.approx(sampled, rel=0.02)
+
+
+@settings(deadline=None, max_examples=30)
+@given(b=st.floats(-1.0, 2.0), w=st.floats(0.05, 0.8), y=st.floats(0.05, 0.6), keys=st.integers(2, 1000))
+def test_unshifted_gradient_by_differences(b, w, y, keys):
+    task = Task(0.7, y, keys + 2)
+    wanted = differences(lambda x: float(population_loss.unshifted_induction_loss(task, *x)), [b, w])
+    np.testing.assert_allclose(population_loss.unshifted_gradient(task, b, w), wanted, rtol=1e-6,
+                               atol=1e-7 * max(1.0, np.abs(wanted).max()))
 
 
 @pytest.mark.parametrize("keys", [2, 5, 66, 1000])

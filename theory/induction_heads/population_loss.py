@@ -258,11 +258,14 @@ def unshifted_induction_loss(task, b, w):
     """``N L_IH`` of an induction head whose keys are the tokens ``x_s`` themselves, as if layer 1 did not shift.
 
     Key and value are then the same token, the head's output has the mean ``b w^2 x_L`` however long the context, and
-    in one dimension
+    in one dimension, with ``x = w^2``,
 
-        N L_IH = (1/2) [N b^2 w^4 + b^2 (A(w^4) + w^4 A'(w^4)) - 2 b c + c^2 A(y^2)]
+        N L_IH = (1/2) [b^2 (N x^2 + A(x^2) - x^2 A'(x^2)) - 2 b c (1 - x y) + c^2 A(y^2)]
 
-    up to O(1/N): it grows with w.
+    up to O(1/N): it grows with w.  Given the query q, a softmax average m of keys that are values is a ratio of means,
+    so that to order 1/N its square exceeds ``(x q)^2`` by ``e^{x^2 q^2} (1 + x^2 q^2)`` of the variance, less twice
+    ``x q`` times the bias ``x q e^{x^2 q^2}``; with the target's average f it has the covariance 1, and f, whose values
+    are the keys of their neighbours, has the bias ``-y q``.
 
     Parameters
     ----------
@@ -276,19 +279,26 @@ def unshifted_induction_loss(task, b, w):
     ValueError
         For arguments out of range.
     """
-    if task.dimension != 1 or not math.isfinite(task.length):
-        raise ValueError(f"dimension and length are {task.dimension} and {task.length}; they must be 1 and finite")
-    b, w, c = numbers(b, "values of b"), numbers(w, "values of w"), task.induction
-    own = context_moment(w**4) + w**4 * context_moment(w**4, order=1)
-    return 0.5 * (task.keys * b**2 * w**4 + b**2 * own - 2.0 * b * c + c**2 * context_moment(task.similarity**2))
+    b, x = _unshifted(task, b, w)
+    c, y = task.induction, task.similarity
+    own = task.keys * x**2 + context_moment(x**2) - x**2 * context_moment(x**2, order=1)
+    return 0.5 * (b**2 * own - 2.0 * b * c * (1.0 - x * y) + c**2 * context_moment(y**2))
 
 
 def unshifted_gradient(task, b, w):
     """Gradient of :func:`unshifted_induction_loss` by b and w; arguments as there, a pair of ndarrays."""
-    b, w = numbers(b, "values of b"), numbers(w, "values of w")
-    zeroth, first, second = (context_moment(w**4, order=order) for order in range(3))
-    return (b * (task.keys * w**4 + zeroth + w**4 * first) - task.induction,
-            2.0 * b * b * w**3 * (task.keys + 2.0 * first + w**4 * second))
+    b, x = _unshifted(task, b, w)
+    c, y, w = task.induction, task.similarity, numbers(w, "values of w")
+    zeroth, first, second = (context_moment(x**2, order=order) for order in range(3))
+    return (b * (task.keys * x**2 + zeroth - x**2 * first) - c * (1.0 - x * y),
+            2.0 * w * (b * b * x * (task.keys - x**2 * second) + b * c * y))
+
+
+def _unshifted(task, b, w):
+    """b, and the logit scale ``w^2``."""
+    if task.dimension != 1 or not math.isfinite(task.length):
+        raise ValueError(f"dimension and length are {task.dimension} and {task.length}; they must be 1 and finite")
+    return numbers(b, "values of b"), numbers(w, "values of w") ** 2
 
 
 def _checked(parameters):
