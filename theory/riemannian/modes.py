@@ -42,7 +42,8 @@ written).  Codes that average, ``M_k = theta M_{k-1} + alpha g_k`` and ``w_{k+1}
 
 import numpy as np
 
-from ..arguments import number, numbers, shown
+from ..arguments import numbers
+from .ranges import require
 
 
 def mode_step(rate, curvature, metric=1.0, gain=1.0):
@@ -63,8 +64,8 @@ def mode_step(rate, curvature, metric=1.0, gain=1.0):
         For a metric that is not positive (it would be singular) or ``chi < 1``.
     """
     metric, gain = numbers(metric, "metric eigenvalues"), numbers(gain, "gains")
-    _all(metric > 0, metric, "metric", "it must be > 0; a singular metric has no inverse")
-    _all(gain >= 1, gain, "chi", "it must be >= 1")
+    require(metric > 0, metric, "metric", "it must be > 0; a singular metric has no inverse")
+    require(gain >= 1, gain, "chi", "it must be >= 1")
     return numbers(rate, "rates") * gain * numbers(curvature, "curvatures") / metric
 
 
@@ -193,7 +194,7 @@ def trajectory(times, step, momentum, damping=0.0):
         For a negative or fractional time.
     """
     k = np.atleast_1d(numbers(times, "times"))
-    _all((k >= 0) & (k == np.floor(k)), k, "time", "it must be a whole number >= 0")
+    require((k >= 0) & (k == np.floor(k)), k, "time", "it must be a whole number >= 0")
     s, theta, beta = np.broadcast_arrays(*_checked(step, momentum, damping))
     k = k.reshape(-1, *[1] * s.ndim)
     gap, y = discriminant(s, theta, beta), shifted_roots(s, theta, beta)
@@ -313,7 +314,7 @@ def oscillation_window(momentum, damping=0.0):
     """
     _, theta, beta = _checked(0.0, momentum, damping)
     alpha = 1.0 - theta
-    _all(1.0 + alpha * beta > 0, beta, "damping", "it must be > -1/alpha")
+    require(1.0 + alpha * beta > 0, beta, "damping", "it must be > -1/alpha")
     wide = np.sqrt(1.0 + alpha * beta) + np.sqrt(theta)
     with np.errstate(divide="ignore"):
         return ((alpha / wide) ** 2)[()], ((wide / (1.0 + beta)) ** 2)[()]
@@ -357,23 +358,16 @@ def small_step_floor(step, momentum, damping=0.0, curvature=1.0, noise=1.0):
 
 def _scale(curvature, noise):
     curvature = numbers(curvature, "curvatures")
-    _all(curvature > 0, curvature, "curvature", "it must be > 0")
+    require(curvature > 0, curvature, "curvature", "it must be > 0")
     return (numbers(noise, "noises") / curvature) ** 2
 
 
 def _checked(step, momentum, damping):
     s, theta, beta = numbers(step, "steps"), numbers(momentum, "momenta"), numbers(damping, "dampings")
-    _all(np.isfinite(s), s, "step", "it must be finite")
-    _all((theta >= 0) & (theta < 1), theta, "momentum", "it must be in [0, 1), that is alpha = 1 - momentum in (0, 1]")
-    _all(np.isfinite(beta), beta, "damping", "it must be finite")
+    require(np.isfinite(s), s, "step", "it must be finite")
+    require((theta >= 0) & (theta < 1), theta, "momentum", "it must be in [0, 1), alpha = 1 - momentum in (0, 1]")
+    require(np.isfinite(beta), beta, "damping", "it must be finite")
     return s, theta, beta
-
-
-def _all(condition, values, name, allowed):
-    """Refuse the first value that does not meet the condition."""
-    if not np.all(condition):
-        value = np.broadcast_to(values, np.shape(condition))[~condition].flat[0]
-        raise ValueError(f"{name} is {shown(number(value, name))}; {allowed}")
 
 
 def _log_modulus(y):
