@@ -1,0 +1,220 @@
+r"""High-resolution differential equations of momentum methods, which tell Nesterov's method from the heavy ball.
+
+On f with strong convexity mu, with step size s and ``theta = (1 - sqrt(mu s))/(1 + sqrt(mu s))`` the two methods are
+
+    NAG-SC:  y_{k+1} = x_k - s g(x_k),   x_{k+1} = y_{k+1} + theta (y_{k+1} - y_k)
+    HB:      x_{k+1} = x_k + theta (x_k - x_{k-1}) - s g(x_k)
+
+both with first step ``x_1 = x_0 - 2 s g(x_0)/(1 + sqrt(mu s))``.  As ``s -> 0`` at ``t = k sqrt(s)`` both tend to
+``X'' + 2 sqrt(mu) X' + g = 0``, X'(0) = 0.  Keeping terms of order sqrt(s) (Shi, Du, Jordan and Su, arXiv 1810.08907)
+
+    NAG-SC:  X'' + 2 sqrt(mu) X' + sqrt(s) H X' + (1 + sqrt(mu s)) g = 0
+    HB:      X'' + 2 sqrt(mu) X'                + (1 + sqrt(mu s)) g = 0
+
+with ``X'(0) = (x_1 - x_0)/sqrt(s)``.  That quotient is the velocity half a step later; the equations follow the
+iterates to second order in sqrt(s) only if they start with (derived)
+
+    X'(0) = (x_1 - x_0)/sqrt(s) + (sqrt(s)/2) g(x_0) .
+
+For convex f (NAG-C, ``theta_k = k/(k+3)``) the equations have vanishing friction, at ``t_k = (k + 3/2) sqrt(s)``,
+
+    X'' + (3/t) X' + sqrt(s) H X' + (1 + 3 sqrt(s)/(2 t)) g = 0,    X(3 sqrt(s)/2) = x_0,  X' = -sqrt(s) g(x_0) .
+
+On a mode of curvature lambda, the recursion with ``alpha = a h``, ``beta = B/h``, ``eta = h^2`` has exactly the
+solutions of ``X'' + A X' + P X = 0`` at ``t = k h``, where A and P are minus the sum and the product of the logarithms
+of its roots over h and h^2; for small h (derived)
+
+    A = a + B lambda + (h/2) (a^2 + B^2 lambda^2) + O(h^2),   P = (1 + a B) lambda (1 + (h/2) (a + B lambda)) + O(h^2) .
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arguments import shown
+from .integration import ATOL, RTOL, integrate
+from .metrics import euclidean
+from .parameters import finite, keep, not_negative, positive
+from .rishd import Flow
+
+METHODS = ("nesterov", "heavy ball")
+
+
+def momentum(convexity, step_size):
+    """``theta = (1 - sqrt(mu s))/(1 + sqrt(mu s))``; mu >= 0, s > 0, and ``mu s < 1``."""
+    root = _root(convexity, step_size)
+    return (1.0 - root) / (1.0 + root)
+
+
+def iterates(method, landscape, w, convexity, step_size, count):
+    """NAG-SC or the heavy ball.
+
+    Parameters
+    ----------
+    method : {"nesterov", "heavy ball"}
+    landscape : landscape
+    w : array_like, shape (..., d)
+        x_0.
+    convexity, step_size : float
+        mu and s; see :func:`momentum`.
+    count : int
+        Number of steps.
+
+    Returns
+    -------
+    ndarray, shape (count + 1, ..., d)
+
+    Raises
+    ------
+    ValueError
+        For an unknown method or parameters out of range.
+    """
+    theta, s, nesterov = momentum(convexity, step_size), step_size, _known(method) == "nesterov"
+    x = np.array(w, float)
+    y, before, found = x, x, [x]
+    for k in range(count):
+        gradient = landscape.gradient(x)
+        if nesterov:
+            y, before = x - s * gradient, y
+            x = y + theta * (y - before)
+        else:
+            push = (1.0 + theta) * s if k == 0 else s
+            x, before = x + theta * (x - before) - push * gradient, x
+        found.append(x)
+    return np.array(found)
+
+
+def convex_iterates(landscape, w, step_size, count):
+    """NAG-C: ``theta_k = k/(k + 3)``; arguments and result as for :func:`iterates`."""
+    x = np.array(w, float)
+    y, found = x, [x]
+    for k in range(count):
+        y, before = x - step_size * landscape.gradient(x), y
+        x = y + k / (k + 3) * (y - before)
+        found.append(x)
+    return np.array(found)
+
+
+def high_resolution_flow(method, landscape, convexity, step_size):
+    """The high-resolution equation as a :class:`~theorycheck.theory.riemannian.rishd.Flow`; parameters as above."""
+    root = _root(convexity, step_size)
+    damping = math.sqrt(step_size) if _known(method) == "nesterov" else 0.0
+    return Flow(landscape, euclidean(landscape.dimension), 2.0 * math.sqrt(convexity), damping, 1.0 + root)
+
+
+def low_resolution_flow(landscape, convexity):
+    """``X'' + 2 sqrt(mu) X' + g = 0``, the same for both methods."""
+    return Flow(landscape, euclidean(landscape.dimension), 2.0 * math.sqrt(_convexity(convexity)))
+
+
+def starting_velocity(landscape, w, convexity, step_size, corrected=True):
+    """``(x_1 - x_0)/sqrt(s)``, with `corrected` carried back by half a step: ``+ (sqrt(s)/2) g(x_0)``."""
+    gradient, h = landscape.gradient(w), math.sqrt(positive(finite(step_size, "step_size"), "step_size"))
+    return -2.0 * h * gradient / (1.0 + _root(convexity, step_size)) + (0.5 * h * gradient if corrected else 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class VanishingFlow:
+    """``X'' + (alpha/t) X' + beta H X' + (1 + c/t) g = 0`` for t > 0.
+
+    ``c = 0``: Attouch, Peypouquet and Redont (arXiv 1601.07113).  ``alpha = 3``, ``beta = sqrt(s)`` and
+    ``c = 3 sqrt(s)/2``: the high-resolution equation of NAG-C; ``beta = c = 0``: its low-resolution one.
+
+    Parameters
+    ----------
+    landscape : landscape
+    friction, damping, force : float
+        alpha >= 0, beta >= 0, c >= 0.
+
+    Raises
+    ------
+    ValueError
+        For parameters outside these ranges.
+    """
+
+    landscape: object
+    friction: float = 3.0
+    damping: float = 0.0
+    force: float = 0.0
+
+    def __post_init__(self):
+        for label in ("friction", "damping", "force"):
+            keep(self, label, not_negative(finite(getattr(self, label), label), label))
+
+    def path(self, w, v, times, rtol=RTOL, atol=ATOL):
+        """Positions and velocities, each (n, ..., d), from those at ``times[0] > 0``."""
+        positive(np.asarray(times, float)[:1], "the first time")
+
+        def field(t, y):
+            x, v = y
+            pull = self.damping * self.landscape.hessian_times(x, v) if self.damping else 0.0
+            return np.stack([v, -self.friction / t * v - pull - (1.0 + self.force / t) * self.landscape.gradient(x)])
+
+        start = np.stack(np.broadcast_arrays(np.asarray(w, float), np.asarray(v, float)))
+        solution = integrate(field, start, times, rtol, atol)
+        return solution[:, 0], solution[:, 1]
+
+
+def convex_flow(landscape, step_size, high=True):
+    """The equation of NAG-C, of high or low resolution."""
+    h = math.sqrt(positive(finite(step_size, "step_size"), "step_size"))
+    return VanishingFlow(landscape, 3.0, h, 1.5 * h) if high else VanishingFlow(landscape, 3.0)
+
+
+def modal_coefficients(curvature, friction, damping, step):
+    """``A`` and ``P`` of the equation that has exactly the solutions of the recursion on one mode.
+
+    Parameters
+    ----------
+    curvature : array_like
+        lambda.
+    friction, damping, step : float or array_like
+        a, B, h; they broadcast.  Small enough that the roots are not negative.
+
+    Returns
+    -------
+    A, P : ndarray
+
+    Raises
+    ------
+    ValueError
+        Where a root is real and not positive: then no equation without memory has these solutions.
+    """
+    curvature, a, b, h = np.broadcast_arrays(*(np.asarray(x, float) for x in (curvature, friction, damping, step)))
+    theta, strength = 1.0 - a * h, h * curvature * b      # alpha = a h, s beta = h B lambda
+    total = a * h + strength + h * h * curvature           # z = 1 + y:  y^2 + total y + h^2 lambda (1 + a B) = 0
+    product = h * h * curvature * (1.0 + a * b)
+    split = np.sqrt((total**2 - 4.0 * product).astype(complex))
+    roots = -0.5 * np.stack([total + split, total - split])
+    if (np.isreal(roots) & (roots.real <= -1.0)).any():
+        raise ValueError(f"step is {shown(float(h.max()))} at its largest; a root is not positive, it must be smaller")
+    logs = np.log1p(roots) / h
+    return -np.log(theta * (1.0 - strength)) / h, (logs[0] * logs[1]).real
+
+
+def modal_expansion(curvature, friction, damping, step, order=1):
+    """``A`` and ``P`` to order h^0 or h^1; parameters as in :func:`modal_coefficients`."""
+    if order not in (0, 1):
+        raise ValueError(f"order is {shown(order)}; it must be 0 or 1")
+    half = 0.5 * order * np.asarray(step, float)
+    strength = np.asarray(damping, float) * curvature
+    return (friction + strength + half * (np.square(friction) + strength**2),
+            (1.0 + np.asarray(friction, float) * damping) * curvature * (1.0 + half * (friction + strength)))
+
+
+def _known(method):
+    if method not in METHODS:
+        raise ValueError(f"method is {shown(method)}; it must be one of {', '.join(METHODS)}")
+    return method
+
+
+def _convexity(convexity):
+    return not_negative(finite(convexity, "convexity"), "convexity")
+
+
+def _root(convexity, step_size):
+    product = _convexity(convexity) * positive(finite(step_size, "step_size"), "step_size")
+    if not product < 1.0:
+        raise ValueError(f"convexity x step_size is {product:g}; it must be < 1")
+    return math.sqrt(product)
