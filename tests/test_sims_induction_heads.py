@@ -304,6 +304,26 @@ def test_heights_after_one_state_and_after_two():
     assert chains.exact_heights(2, 2)[2] == pytest.approx(expected, rel=1e-9)
 
 
+def test_signal_of_frequencies():
+    """Of three tokens the one in the middle is seen; sampled chains; the force on output and value near 0."""
+    def kept(first, second):   # two states: the chance that the state after x_3 is x_2, from either first state
+        p, q = first, second   # of staying in state 0, 1
+        return 0.5 * sum(chance * same for chance, same in (
+            (p * p, p), (p * (1 - p), 1 - q), ((1 - p) * q, q), ((1 - p) * (1 - q), 1 - p),
+            (q * q, q), (q * (1 - q), 1 - p), ((1 - q) * p, p), ((1 - q) * (1 - p), 1 - q)))
+
+    assert chains.frequency_signal(2, 3) == pytest.approx(integrate.dblquad(kept, 0, 1, 0, 1)[0] - 0.5, rel=1e-9)
+    _, paths = sims.chains(streams.key(5, "test"), 0, 0, 20_000, 3, 9)
+    share = np.mean(paths[:, 1:8] == paths[:, 9:], axis=1)   # x_2..x_8 of nine
+    signal = chains.frequency_signal(3, 9)
+    assert abs(0.5 * (share.mean() - 1 / 3) - signal) < 5 * 0.5 * share.std() / math.sqrt(20_000) < 0.2 * signal
+    unit, none, small = np.eye(6)[None], np.zeros((1, 6, 6)), np.zeros((1, 3, 6))
+    still = TwoLayerAttention(np.eye(6)[:, :3], AttentionLayer([0.0], none, none, unit, none),
+                              AttentionLayer([0.0], none, none, unit, small))
+    force = -backpropagation.loss_and_gradient(still, np.eye(3)[paths[:, :-1]], paths[:, -1])[2]["output"][0]
+    np.testing.assert_allclose(force[:, :3], signal * (np.eye(3) - 1 / 3), atol=0.25 * signal)
+
+
 def test_chains_are_chains():
     transitions, paths = sims.chains(streams.key(1, "test"), 0, 0, 4000, 3, 20)
     assert transitions.shape == (4000, 3, 3) and paths.shape == (4000, 21)
@@ -376,6 +396,21 @@ def test_training_takes_the_documented_step():
     np.testing.assert_array_equal(begin.first.output[0], seen)
 
 
+def test_values_that_are_learned_take_their_step():
+    rates = lr.constant(1, 0.5)
+    begin, end = (sims.ChainTraining(3, 6, rates, 0.2, 7, times=[last], tests=50, values="learned").trained(2, 1)[0]
+                  for last in (0, 1))
+    seen = streams.normals(streams.key(2, "induction_heads.markov_chains"), 1, 0, 162, purpose=1).astype(float) * 0.2
+    np.testing.assert_array_equal(begin.second.value[0], seen[126:].reshape(6, 6))
+    _, paths = sims.chains(streams.key(2, "induction_heads.markov_chains"), 1, 0, 7, 3, 6)
+    second = backpropagation.loss_and_gradient(begin, np.eye(3)[paths[:, :-1]], paths[:, -1])[2]
+    for name in ("query", "key", "value", "output"):
+        np.testing.assert_allclose(getattr(end.second, name), getattr(begin.second, name) - 0.5 * second[name])
+    fixed = sims.ChainTraining(3, 6, rates, 0.2, 7, times=[0], tests=50).trained(2, 1)[0]
+    np.testing.assert_array_equal(fixed.second.output, begin.second.output)   # a value more changes no other draw
+    np.testing.assert_array_equal(fixed.second.value[0], np.eye(6))
+
+
 def test_what_is_frozen_stays_and_what_is_tested_fits():
     none = sims.ChainTraining(3, 8, 20, first_layer="none", times=[20], tests=200)
     flat = sims.ChainTraining(3, 8, 20, first_layer="flat", times=[20], tests=200)
@@ -422,6 +457,9 @@ TASK = Task(1.0, 0.3, 12)
     (lambda: sims.ChainTraining(3, 5, 0), "schedule is 0"),
     (lambda: sims.ChainTraining(3, 5, 5, scale=0.0), "scale is 0.0"),
     (lambda: sims.ChainTraining(3, 5, 5, first_layer="two"), "learned, flat, none"),
+    (lambda: sims.ChainTraining(3, 5, 5, values="two"), "fixed, learned"),
+    (lambda: chains.frequency_signal(3, 2), "length is 2"),
+    (lambda: chains.frequency_signal(3, 13), "at most 12"),
     (lambda: Task(1.0, 0.75, 12), "1/sqrt(2)"),
     (lambda: finite_context.moment_correction(0.45, 0.45), "1/2"),
     (lambda: finite_context.self_average_moment(0.1, 0.75, 10), "0.7071"),
