@@ -356,6 +356,46 @@ def small_step_floor(step, momentum, damping=0.0, curvature=1.0, noise=1.0):
     return _scale(curvature, noise) * s * (1.0 + alpha * beta) / (2.0 * alpha)
 
 
+def small_step_error(momentum, damping=0.0):
+    """Coefficient c of ``small_step_floor / noise_floor = 1 + c s + O(s^2)``.
+
+    Returns
+    -------
+    ndarray or float
+        ``theta beta/alpha - (1+(1+theta) beta) [1/2 + theta beta/(1 + alpha beta)]/(1+theta)``.
+    """
+    _, theta, beta = _checked(0.0, momentum, damping)
+    alpha, slope = 1.0 - theta, 1.0 + (1.0 + theta) * beta
+    return (theta * beta / alpha - slope * (0.5 + theta * beta / (1.0 + alpha * beta)) / (1.0 + theta))[()]
+
+
+def quieter_window(momentum):
+    """Steps between which a little Hessian damping lowers the noise floor; outside it raises the floor.
+
+    ``d Var/d beta`` at ``beta = 0`` has the sign of
+
+        alpha + s theta/(1+theta) - s theta/alpha + s (1+theta)/(2 (1+theta) - s) .
+
+    Parameters
+    ----------
+    momentum : array_like
+        ``theta`` in (3/5, 1); below there is no such step.
+
+    Returns
+    -------
+    low, high : ndarray or float
+        About ``alpha^2/theta``, and below the stability limit ``2 (1 + theta)``; NaN where there is none.
+    """
+    _, theta, _ = _checked(0.0, momentum, 0.0)
+    alpha, edge = 1.0 - theta, 2.0 * (1.0 + theta)
+    lead = theta / alpha - theta / (1.0 + theta)
+    half = 0.5 * (edge * lead - 1.0 - theta + alpha)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        high = (half + np.sqrt(half * half - lead * edge * alpha)) / lead
+        high = np.where(half > 0, high, np.nan)
+        return (edge * alpha / (lead * high))[()], high[()]
+
+
 def _scale(curvature, noise):
     curvature = numbers(curvature, "curvatures")
     require(curvature > 0, curvature, "curvature", "it must be > 0")
