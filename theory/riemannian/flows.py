@@ -62,11 +62,11 @@ class Flow:
         """Initial (w, m, averages...) as the optimizer's own start has them."""
         w = np.array(parameters, dtype=float)
         g = self.gradient(w)
-        rest = self.optimizer.rule.rest(g, self._curvature(w))
+        averages = self.optimizer.rule.begin(g, self._curvature(w))
         if self.scaling == "overdamped":
             return (w,)
         m = g if self._momentum.correction or self._momentum.alpha == 1.0 else np.zeros_like(w)
-        return (w, m, *(() if self.optimizer.rule.slaved else rest))
+        return (w, m, *(() if self.optimizer.rule.slaved else averages))
 
     def derivative(self, time, variables):
         """Right-hand side: the derivatives of (w, m, averages...)."""

@@ -3,6 +3,7 @@ r"""What the metric F of a vector optimizer is made of, and F itself as an opera
 A rule keeps averages (v, h, ...) of what it is given along the way and makes a metric of them.  All rules have
 
     rest(gradient, curvature)                   the averages, had these always been the gradient and the curvature
+    begin(gradient, curvature)                  the averages before the first step: rest, but for SOAP
     update(averages, gradient, curvature, k)    the averages with step k in them
     drift(averages, gradient, curvature)        target - averages: ``averages' = b drift`` in the flow, b = (1-b2)/h
     solve(averages, force)                      F^{-1} force, as the optimizer's code writes it
@@ -75,6 +76,8 @@ class Identity:
         """Nothing is kept."""
         return ()
 
+    begin = rest
+
     def update(self, averages, gradient, curvature, count):
         """Nothing is kept."""
         return ()
@@ -112,6 +115,8 @@ class SecondMoment:
     def rest(self, gradient, curvature=None):
         """``v = g^2``."""
         return (gradient**2,)
+
+    begin = rest
 
     def update(self, averages, gradient, curvature, count):
         """v with the square of the gradient in it."""
@@ -169,6 +174,8 @@ class TrustedCurvature:
         """h is the diagonal given."""
         return (self._diagonal(gradient, curvature).copy(),)
 
+    begin = rest
+
     def update(self, averages, gradient, curvature, count):
         """h with the new diagonal in it."""
         (drift,) = self.drift(averages, gradient, curvature)
@@ -217,6 +224,8 @@ class Curvature:
         if found.shape[-2:] != (d, d) or not np.isfinite(found).all():
             raise ValueError(f"curvature has shape {found.shape}; it must be a finite matrix of shape (..., {d}, {d})")
         return (found + self.ridge * np.eye(d),)
+
+    begin = rest
 
     def update(self, averages, gradient, curvature, count):
         """The matrix given."""

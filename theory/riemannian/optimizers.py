@@ -155,8 +155,9 @@ class Optimizer:
     def start(self, parameters, gradient, curvature=None) -> State:
         """The state before the first step.
 
-        The momentum is at rest, m = 0.  The averages of the metric are what they would be had the gradient always been
-        this one, so that the first step is finite; with bias correction they are empty and it does not matter.
+        The momentum is 0.  The averages of the metric are what they would be had the gradient always been this one, so
+        that the first step is finite (but for SOAP, see :class:`.matrix_rules.InEigenbasis`); with bias correction
+        they are forgotten at the first step.
 
         Parameters
         ----------
@@ -168,7 +169,7 @@ class Optimizer:
         if w.shape != g.shape or not (np.isfinite(w).all() and np.isfinite(g).all()):
             raise ValueError(f"parameters and gradient have shapes {w.shape} and {g.shape}; they must be equal, and "
                              "their values finite")
-        return State(w, np.zeros_like(w), self.rule.rest(g, curvature), 0)
+        return State(w, np.zeros_like(w), self.rule.begin(g, curvature), 0)
 
     def accumulate(self, state: State, gradient, curvature=None) -> State:
         """The first half of a step: ``m_k`` and the averages of the metric with ``g_k`` in them, w_k as it was."""
