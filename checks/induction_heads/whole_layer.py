@@ -1,4 +1,7 @@
-"""Claims about SGD on a whole layer of two heads after the previous-token map: batches of 500, rate 1/2."""
+"""Claims about SGD on a whole layer of two heads after the previous-token map: rate 1/2, batches of 500.
+
+Where only means of times count, batches are of 125.
+"""
 
 import math
 from functools import cache
@@ -12,9 +15,10 @@ from ...theory.induction_heads.population_loss import Task
 from .. import judges
 from ..claim import claim
 from .paper import INDUCTION
+from .timing import emerged, extrapolated, first, in_order, in_time
 
-SEED = 20_241_016
-SCALE, BATCH = 0.05, 500
+SEED, FRESH_SEED = 20_241_016, 20_261_121
+SCALE, BATCH, SMALL_BATCH = 0.05, 500, 125
 P, A01, V01, V10 = (OBSERVABLES.index(name) for name in ("p_1", "A01_2", "V01_1", "V10_2"))
 FOUR_GRAM = OBSERVABLES.index("four_gram_loss")
 
@@ -38,10 +42,18 @@ def _(effort):
     return _whole(effort, start)
 
 
+@whole_layer.control("a 4-gram of weight 0.05: it is learned after the induction head")
+def _(effort):
+    return _whole(effort, weight=0.05)
+
+
 @claim("separate_keys", topic="induction_heads", paper=INDUCTION, where="Stage II", stance="derived",
        statement="query and key as weights of their own, q k in place of w^2: the logarithm in T counts twice")
 def separate_keys(effort):
-    """Excess ``(T/(N T_0) - 1) N``, extrapolated from N = 8, 16, 32, is delta; T_0 and delta of the flow of q k."""
+    """Excess ``(T/(N T_0) - 1) N``, extrapolated from N = 6, 12, 24, is delta; T_0 and delta of the flow of q k.
+
+    At full effort N = 12, 24, 48.  Error bars must resolve an eighth of delta.
+    """
     return _separate(effort, True)
 
 
@@ -50,70 +62,76 @@ def _(effort):
     return _separate(effort, False)
 
 
+@separate_keys.control("delta = 0")
+def _(effort):
+    return _separate(effort, True, 0.0)
+
+
 @claim("whole_layer_delay", topic="induction_heads", paper=INDUCTION, where="Stage II", stance="derived",
-       statement="with every weight of both heads trained, emergence takes 1.25 times as long at N = 8, 1.5 at N = 32")
+       statement="all weights of both heads trained: emergence takes at least 1.25-fold as long at N = 8, 1.5-fold at 32")
 def whole_layer_delay(effort):
     """Against the five weights of the scalars alone, from the same start: values then read keys as well as tokens.
 
     On the plateau the mean of the context can be read off either, and a value that reads keys drives the query away
     from them.  The factor grows with N, so that the time of emergence is not linear in L any more (up to N = 32, 64 at
-    full effort; no exponent is claimed).
+    full effort, where 1.75 is the least; no exponent is claimed).  The bounds were set on other runs and are judged on
+    these, which have a seed of their own.
     """
     return _delayed(effort, "divided")
 
 
-@whole_layer_delay.control("the five weights alone")
+@whole_layer_delay.control("the five weights alone, with other draws")
 def _(effort):
     return _delayed(effort, "scalars")
 
 
-def _whole(effort, start=None):
-    task, last = Task(1.0, 0.3, 18), 6000
+def _whole(effort, start=None, weight=1.0):
+    task, last = Task(weight, 0.3, 18), 6000
     steps = np.unique(np.round(np.geomspace(1, last, 150)).astype(int))
     run = sims.simulate_layer(task, last, SCALE, start, "divided", 0.5, BATCH, steps, replicas=effort.choose(2, 64),
                               seed=SEED, **effort.engine)
-    learned = 0.5 * steps[np.argmax(run.mean[:, FOUR_GRAM] < 0.25 * task.four_gram**2)]
-    passed = run.mean[:, A01] > 0.5 * task.similarity
-    emerged = 0.5 * steps[np.argmax(passed)] if passed.any() else math.inf
+    learned = first(0.5 * steps, run.mean[:, FOUR_GRAM] < 0.25 * task.four_gram**2)
+    passed = first(0.5 * steps, run.mean[:, A01] > 0.5 * task.similarity)
     expected = np.zeros(run.mean.shape[1])
     expected[[A01, V10]] = task.similarity, task.induction
     expected[V01] = task.four_gram * (1.0 + math.exp(-run.mean[-1, P]))
     weights = [place for place, name in enumerate(OBSERVABLES) if name[0] in "AV"]
-    end = judges.equal(run.mean[-1, weights], expected[weights], atol=0.03,
-                       at={"of": np.array(OBSERVABLES)[weights]})
-    if not math.isfinite(emerged):
-        return end
-    return judges.every(order=judges.inequality(10.0 * learned, emerged, over="ten times the 4-gram's time"), end=end)
+    return judges.every(order=in_order([learned, passed], 10.0, 0.5 * last, "4-gram and induction head"),
+                        end=judges.equal(run.mean[-1, weights], expected[weights], atol=0.03,
+                                         at={"of": np.array(OBSERVABLES)[weights]}))
 
 
-def _separate(effort, separate):
-    keys = np.array([8, 16, 32])
+def _separate(effort, separate, expected=None):
+    keys = np.array(effort.choose([6, 12, 24], [12, 24, 48]))
     flow = Task(1.0, 0.3)
     base = finite_context.similarity_time(flow, SCALE, separate=separate)
-    runs = [_emergence(effort, int(n), "scalars") for n in keys]
-    excess, error = np.array([run.mean[0] for run in runs]) / base - keys, [run.stderr[0] / base for run in runs]
-    design = np.stack([np.ones(keys.size), 1.0 / keys], axis=1) / np.array(error)[:, None]
-    covariance = np.linalg.inv(design.T @ design)
-    intercept = (covariance @ design.T @ (excess / error))[0]
-    found = judges.Sample(intercept, math.sqrt(covariance[0, 0]), runs[-1].replicas)
-    return judges.monte_carlo(found, finite_context.emergence_delay(flow, SCALE, separate=separate),
-                              over="excess " + ", ".join(f"{value:.3f} at {n}" for value, n in zip(excess, keys)))
+    runs = [_emergence(effort, int(n), "scalars", effort.choose(1200, 10_000) // int(n), SEED) for n in keys]
+    excess = np.array([run.mean for run in runs]) / base - keys
+    found = extrapolated(keys, excess, [run.stderr / base for run in runs], min(run.replicas for run in runs))
+    if expected is None:
+        expected = finite_context.emergence_delay(flow, SCALE, separate=separate)
+    text = ", ".join(f"{value:.3f} at {n}" for value, n in zip(excess, keys))
+    return judges.every(delay=judges.monte_carlo(found, expected, resolution=0.125 if expected else None,
+                                                 over=f"excess {text}"), in_time=in_time(runs))
 
 
 def _delayed(effort, heads):
     keys = effort.choose([8, 32], [8, 32, 64])
-    least = np.array([1.25, 1.5, 1.75])[:len(keys)]
-    alone, whole = ([_emergence(effort, n, kind) for n in keys] for kind in ("scalars", heads))
-    times, slow = np.array([run.mean[0] for run in alone]), np.array([run.mean[0] for run in whole])
-    error = np.hypot(least * [run.stderr[0] for run in alone], [run.stderr[0] for run in whole])
-    return judges.inequality(least * times, slow, stderr=error, at={"N": np.array(keys)},
-                             over="ratios " + ", ".join(f"{ratio:.3f}" for ratio in slow / times))
+    least, replicas = np.array([1.25, 1.5, 1.75])[:len(keys)], effort.choose(16, 64)
+    alone = [_emergence(effort, n, "scalars", replicas, FRESH_SEED) for n in keys]
+    whole = [_emergence(effort, n, heads, replicas, FRESH_SEED + 1) for n in keys]
+    times, slow = np.array([run.mean for run in alone]), np.array([run.mean for run in whole])
+    error = np.hypot(least * [run.stderr for run in alone], [run.stderr for run in whole])
+    return judges.every(
+        delay=judges.inequality(least * times, slow, stderr=error, at={"N": np.array(keys)},
+                                over="ratios " + ", ".join(f"{ratio:.3f}" for ratio in slow / times)),
+        in_time=in_time(alone + whole))
 
 
 @cache
-def _emergence(effort, keys, heads):
+def _emergence(effort, keys, heads, replicas, seed):
     steps = 400 * keys if keys <= 32 else 600 * keys
-    descent = sims.LayerDescent(Task(1.0, 0.3, keys + 2), steps, SCALE, sims.scalar_start(SCALE), heads, 0.5, BATCH)
-    seed = SEED + 2 * keys + (heads == "scalars")   # runs are compared: each has draws of its own
-    return sims.simulate_emergence(descent, replicas=effort.choose(8 if heads == "scalars" else 4, 64), seed=seed,
-                                   **effort.engine)
+    descent = sims.LayerDescent(Task(1.0, 0.3, keys + 2), steps, SCALE, sims.scalar_start(SCALE), heads, 0.5,
+                                SMALL_BATCH)
+    # lengths are compared: each has draws of its own
+    return emerged(descent, replicas=replicas, seed=seed + 2 * keys, **effort.engine)

@@ -27,6 +27,13 @@ has the mean ``x x_L``, whatever N:
 The loss ``(1/2) [b^2 Q(x,x) - 2bc Q(x,y) + c^2 Q(y,y)]``, Q = A + C/N, still vanishes at (c, y) only; its flow passes
 ``x = fraction y`` later than that of the infinite context, ``T = N T_0 [1 + delta/N + O(N^-2)]``.
 
+*The plateau.*  At x = 0 the best b is still c, and by ``dC/dx(0, y) = -y [A'(y^2) + 3 y^2]`` for d = 1 a small x
+grows at the rate ``4 c^2 y [1 - e/N + O(N^-2)]`` of t/N,
+
+    e = A'(y^2) + 3 y^2,
+
+so that the logarithm in the time of emergence costs ``N/(4 c^2 y) (1 + e/N)`` per unit of ``log(1/sigma^2)``.
+
 *Separate query and key*: where the logit scale is the product of two weights that start equal, ``x = q k`` in place of
 ``w^2``, it grows half as fast, and the logarithm in the time of emergence counts twice.
 """
@@ -170,6 +177,25 @@ def emergence_delay(task, scale, fraction=0.5, separate=False):
     """
     at = [similarity_time(task, scale, fraction, nudge, separate) for nudge in (-NUDGE, 0.0, NUDGE)]
     return (at[2] - at[0]) / (2.0 * NUDGE * at[1])
+
+
+def plateau_delay(similarity):
+    """``e = A'(y^2) + 3 y^2``: in a context of N keys a small ``w^2`` takes ``1 + e/N + O(N^-2)`` times as long to grow.
+
+    Parameters
+    ----------
+    similarity : array_like
+        y, between 0 and ``1/sqrt(6)``, ends excluded; d = 1.
+
+    Raises
+    ------
+    ValueError
+        For y out of range.
+    """
+    y = numbers(similarity, "similarities")
+    if not ((y > 0) & (y < LARGEST_SIMILARITY)).all():
+        raise ValueError(f"similarity is {shown(similarity)}; it must be > 0 and < 1/sqrt(6) = 0.4082")
+    return moments(y * y, 1)[1] + 3.0 * y * y
 
 
 def _mixed(x, y, d):
