@@ -133,11 +133,11 @@ class AdamFlow:
         keep(self, "epsilon", not_negative(finite(self.epsilon, "epsilon"), "epsilon"))
 
     def rates(self, time):
-        """``(a_t, b_t)``, for time > 0 with bias correction."""
+        """``(a_t, b_t)``, for time > 0, of any shape, with bias correction."""
         if not self.corrected:
             return self.first, self.second
         positive(time, "time")
-        return self.first / -math.expm1(-self.first * time), self.second / -math.expm1(-self.second * time)
+        return self.first / -np.expm1(-self.first * time), self.second / -np.expm1(-self.second * time)
 
     def field(self, time, w, m, v):
         """``(w', m', v')``, each of the shape of w."""
@@ -149,7 +149,7 @@ class AdamFlow:
         return np.sqrt(np.maximum(v, 0.0)) + self.epsilon
 
     def kinetic(self, time, m, v):
-        """``sum m^2/(2 a_t F)``."""
+        """``sum m^2/(2 a_t F)``, shape (...); the time broadcasts against it."""
         return np.sum(m**2 / self.metric(v), axis=-1) / (2.0 * self.rates(time)[0])
 
     def energy(self, time, w, m, v):
@@ -161,8 +161,8 @@ class AdamFlow:
         a, b = self.rates(time)
         metric = self.metric(v)
         change = 0.5 * b * (self.landscape.gradient(w) ** 2 - v) / np.sqrt(v)
-        lag = 0.5 * math.exp(-self.first * time) if self.corrected else 0.0
-        return -np.sum(m**2 / metric * (1.0 - lag + change / (2.0 * a * metric)), axis=-1)
+        lag = 0.5 * np.exp(-self.first * time) if self.corrected else 0.0
+        return (lag - 1.0) * np.sum(m**2 / metric, axis=-1) - np.sum(m**2 * change / metric**2, axis=-1) / (2.0 * a)
 
     def path(self, w, times, m=None, v=None, rtol=RTOL, atol=1e-14):
         """Solve from w at ``times[0]``, with ``m = 0`` and ``v = g^2`` by default (corrected: ``m = g``).
