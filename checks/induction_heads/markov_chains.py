@@ -59,7 +59,7 @@ def _(effort):
 def markov_plateaus(effort):
     """SGD on all weights but embedding and values, 64 fresh chains a step, tested on fresh chains at about 30 steps.
 
-    1200 steps at T = 16, at full effort 2000 at T = 32.
+    1200 steps at T = 16, at full effort 3000 at T = 64.
 
     *Rest*: between two tests a factor of 5 or more apart in steps, in every run, the excess over the bigram rule in
     units of unigram - bigram stays within 0.15 of 1.  *Drop*: later it falls below 1/4 in every run, and is never below
@@ -183,7 +183,7 @@ def _heights(effort, states, length):
 
 @cache
 def _training(effort, first_layer):
-    length, steps = effort.choose((16, 1200), (32, 2000))
+    length, steps = effort.choose((16, 1200), (64, 3000))
     times = np.unique(np.round(np.geomspace(1, steps, 30))).astype(int)
     return sims.simulate_chains(STATES, length, steps, first_layer=first_layer, times=times,
                                 tests=effort.choose(2000, 4000), replicas=effort.choose(2, 6), seed=SEED,

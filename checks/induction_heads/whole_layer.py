@@ -68,7 +68,7 @@ def _(effort):
 
 
 @claim("whole_layer_delay", topic="induction_heads", paper=INDUCTION, where="Stage II", stance="derived",
-       statement="all weights of both heads trained: emergence takes at least 1.25 times as long at N=8, 1.5 times at 32")
+       statement="with all weights of both heads trained emergence takes at least 1.25 times as long at N=8, 1.5 at 32")
 def whole_layer_delay(effort):
     """Against the five weights of the scalars alone, from the same start: values then read keys as well as tokens.
 
