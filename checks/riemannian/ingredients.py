@@ -1,0 +1,240 @@
+"""Claims of the papers that the Riemannian account builds on: bounds for momentum methods and for Hessian damping.
+
+The bounds are one-sided and far from sharp.  Their constants are as we remember them; what a claim shows is that no
+loss we tried breaks them, and what its controls show is that bounds not much better would have been broken.
+"""
+
+import numpy as np
+
+from ...theory.riemannian.high_resolution import (
+    VanishingFlow,
+    convex_iterates,
+    high_resolution_flow,
+    iterates,
+    starting_velocity,
+)
+from ...theory.riemannian.landscapes import LogisticRegression, Quadratic, RippledQuadratic
+from ...theory.riemannian.lyapunov import vanishing_energy
+from ...theory.riemannian.metrics import ConstantMetric
+from ...theory.riemannian.rishd import Flow, first_order_path
+from .. import judges
+from ..claim import claim
+from .sources import ATTOUCH, HESSIAN_DAMPING, SHI
+
+FEATURES = np.sin(np.arange(1.0, 41.0)[:, None] * np.sqrt([2.0, 3.0, 5.0])) * [3.0, 1.0, 0.3]
+LABELS = np.where(np.sin(9.0 * np.arange(40.0)) + FEATURES.sum(axis=1) > 0, 1.0, -1.0)
+LOGISTIC = LogisticRegression(FEATURES, LABELS, 0.01)
+RIPPLES = RippledQuadratic([1.0, 4.0], 1.5, [2.0, 1.0])
+FAR = np.array([2.0, -3.0, 5.0])
+MODES = 60
+
+
+@claim("hessian_free_form", topic="riemannian", paper=HESSIAN_DAMPING, where="first-order form", stance="derived",
+       statement="x'' + alpha x' + beta H x' + gamma g = 0 is x' = p - beta g, p' = -alpha p - (gamma - alpha beta) g")
+def hessian_free_form(effort):
+    """Euclidean and in a constant metric, on a loss that is not convex."""
+    return _first_order(lambda flow: flow)
+
+
+@hessian_free_form.control("p' = -alpha p - gamma g")
+def _(effort):
+    return _first_order(lambda flow: _forced(flow, flow.force + flow.friction * flow.damping))
+
+
+@hessian_free_form.control("p' = -alpha p - (gamma + alpha beta) g")
+def _(effort):
+    return _first_order(lambda flow: _forced(flow, flow.force + 2.0 * flow.friction * flow.damping))
+
+
+def _forced(flow, force):
+    return Flow(flow.landscape, flow.metric, flow.friction, flow.damping, force)
+
+
+def _first_order(changed):
+    times, parts, start, velocity = np.linspace(0.0, 4.0, 17), {}, np.array([1.2, -0.8]), np.array([0.3, -0.5])
+    for name, metric in {"Euclidean": ConstantMetric([1.0, 1.0]),
+                         "constant": ConstantMetric([[0.7, 0.3], [0.3, 1.9]])}.items():
+        flow = Flow(RIPPLES, metric, 0.7, 0.4, 2.3)
+        parts[name] = judges.equal(first_order_path(changed(flow), start, velocity, times),
+                                   flow.path(start, velocity, times)[0], atol=1e-9)
+    return judges.every(**parts)
+
+
+@claim("nesterov_bound", topic="riemannian", paper=SHI, where="NAG-SC", stance="reconstructed",
+       statement="s = 1/(4L): f(x_k) - f* <= 5 L |x_0 - x*|^2 / (1 + sqrt(mu/L)/12)^k")
+def nesterov_bound(effort):
+    """The worst quadratic with a spectrum in [mu, L], which is one mode, for several L/mu, and logistic regression."""
+    return _discrete(effort, "nesterov", 5.0, lambda ratio: np.sqrt(ratio) / 12.0)
+
+
+@nesterov_bound.control("constant 0.45: f(x_0) - f* itself may be L |x_0 - x*|^2/2")
+def _(effort):
+    return _discrete(effort, "nesterov", 0.45, lambda ratio: np.sqrt(ratio) / 12.0)
+
+
+@nesterov_bound.control("rate 2 sqrt(mu/L); the slowest mode has sqrt(mu/L)")
+def _(effort):
+    return _discrete(effort, "nesterov", 5.0, lambda ratio: 2.0 * np.sqrt(ratio))
+
+
+@claim("heavy_ball_bound", topic="riemannian", paper=SHI, where="heavy ball", stance="reconstructed",
+       statement="s = mu/(16 L^2): f(x_k) - f* <= 5 L |x_0 - x*|^2 / (1 + mu/(16 L))^k")
+def heavy_ball_bound(effort):
+    """The same losses."""
+    return _discrete(effort, "heavy ball", 5.0, lambda ratio: ratio / 16.0)
+
+
+@heavy_ball_bound.control("rate mu/L; the slowest mode has mu/(2L)")
+def _(effort):
+    return _discrete(effort, "heavy ball", 5.0, lambda ratio: ratio)
+
+
+@heavy_ball_bound.control("Nesterov's rate sqrt(mu/L)/12: no acceleration at this step")
+def _(effort):
+    return _discrete(effort, "heavy ball", 5.0, lambda ratio: np.sqrt(ratio) / 12.0)
+
+
+def _discrete(effort, method, constant, rate):
+    parts = {}
+    for condition in effort.choose((10.0, 100.0), (10.0, 100.0, 1000.0)):
+        modes = Quadratic(np.geomspace(1.0 / condition, 1.0, MODES))
+        scale = np.sqrt(condition) if method == "nesterov" else condition
+        path = iterates(method, modes, np.ones(MODES), *_step(method, 1.0 / condition, 1.0), round(12.0 * scale))
+        worst = (0.5 * modes.curvatures * path**2).max(axis=1)
+        parts[f"L/mu={condition:g}"] = _below(worst, constant, rate(1.0 / condition), "bound")
+    mu, top, best = LOGISTIC.convexity, LOGISTIC.smoothness, LOGISTIC.minimum
+    path = iterates(method, LOGISTIC, FAR, *_step(method, mu, top), effort.choose(500, 5000))
+    excess = (LOGISTIC.value(path) - LOGISTIC.value(best)) / (top * np.sum((FAR - best) ** 2))
+    parts["logistic"] = _below(excess, constant, rate(mu / top), "bound")
+    return judges.every(**parts)
+
+
+def _step(method, convexity, smoothness):
+    return convexity, 0.25 / smoothness if method == "nesterov" else convexity / (16.0 * smoothness**2)
+
+
+def _below(excess, constant, rate, over):
+    """``excess_k <= constant (1 + rate)^-k``, in the ratio."""
+    ratio = excess * np.exp(np.arange(len(excess)) * np.log1p(rate)) / constant
+    return judges.inequality(ratio, 1.0, over=f"largest share of the {over} {ratio.max():.3g}")
+
+
+@claim("flow_bound", topic="riemannian", paper=SHI, where="high-resolution ODEs", stance="reconstructed",
+       statement="s <= 1/L: f(X) - f* <= c |x_0 - x*|^2/s e^(-sqrt(mu) t/4), c = 2 (NAG-SC) and 7/2 (heavy ball)")
+def flow_bound(effort):
+    """The worst quadratic for L/mu up to 1000, at s = 1/L and 1/(10 L), over 30 times 1/sqrt(mu)."""
+    return _continuous(effort, {"nesterov": 2.0, "heavy ball": 3.5}, 0.25)
+
+
+@flow_bound.control("rate 3 sqrt(mu); the slowest mode of the heavy ball has 2 sqrt(mu)")
+def _(effort):
+    return _continuous(effort, {"nesterov": 2.0, "heavy ball": 3.5}, 3.0)
+
+
+@flow_bound.control("c = 0.45")
+def _(effort):
+    return _continuous(effort, {"nesterov": 0.45, "heavy ball": 0.45}, 0.25)
+
+
+def _continuous(effort, constants, rate):
+    parts = {}
+    for method, constant in constants.items():
+        for condition in effort.choose((10.0, 1000.0), (10.0, 100.0, 1000.0, 1e4)):
+            for share in (1.0, 0.1):
+                modes, mu = np.geomspace(1.0 / condition, 1.0, MODES), 1.0 / condition
+                flow = high_resolution_flow(method, Quadratic(modes), mu, share)
+                velocity = starting_velocity(Quadratic(modes), np.ones(MODES), mu, share, corrected=False)
+                times = np.linspace(0.0, 30.0 / np.sqrt(mu), effort.choose(600, 6000))
+                path = _modal(times, flow.friction + flow.damping * modes, flow.force * modes, velocity)
+                ratio = share * (0.5 * modes * path**2).max(axis=1) * np.exp(rate * np.sqrt(mu) * times) / constant
+                parts[f"{method}, L/mu={condition:g}, sL={share:g}"] = judges.inequality(
+                    ratio, 1.0, over=f"largest share of the bound {ratio.max():.3g}")
+    return judges.every(**parts)
+
+
+def _modal(times, drag, pull, velocity):
+    """``x'' + drag x' + pull x = 0`` from 1 with the given velocity, shape (times, modes)."""
+    split = np.sqrt((0.25 * drag**2 - pull).astype(complex))
+    split = np.where(split == 0, 1e-8, split)
+    half, t = 0.5 * drag, times[:, None]
+    up, down = np.exp((split - half) * t), np.exp(-(split + half) * t)
+    return (0.5 * (up + down) + 0.5 * (up - down) / split * (velocity + half)).real
+
+
+@claim("gradient_norm_bound", topic="riemannian", paper=SHI, where="NAG-C", stance="reconstructed",
+       statement="NAG-C, s = 1/(3L): min_{i<=k} |g_i|^2 <= 8568 |x_0 - x*|^2 / (s^2 (k+1)^3)")
+def gradient_norm_bound(effort):
+    """The worst quadratic, 200 curvatures from 1e-6 L to L, and logistic regression."""
+    return _gradient_norms(effort, 8568.0, 3.0)
+
+
+@gradient_norm_bound.control("constant 0.1; |g_0|^2 may be L^2 |x_0 - x*|^2 = |x_0 - x*|^2/(9 s^2)")
+def _(effort):
+    return _gradient_norms(effort, 0.1, 3.0)
+
+
+@gradient_norm_bound.control("(k+1)^5 in place of (k+1)^3")
+def _(effort):
+    return _gradient_norms(effort, 8568.0, 5.0)
+
+
+def _gradient_norms(effort, constant, power):
+    count = effort.choose(2000, 20000)
+    modes = Quadratic(np.geomspace(1e-6, 1.0, 200))
+    path = convex_iterates(modes, np.ones(200), 1.0 / 3.0, count)
+    worst = np.minimum.accumulate((modes.curvatures * path) ** 2, axis=0).max(axis=1) / 9.0
+    step, best = 1.0 / (3.0 * LOGISTIC.smoothness), LOGISTIC.minimum
+    slopes = np.sum(LOGISTIC.gradient(convex_iterates(LOGISTIC, FAR, step, count)) ** 2, axis=1)
+    logistic = np.minimum.accumulate(slopes) * step**2 / np.sum((FAR - best) ** 2)
+    parts = {}
+    for name, norms in (("quadratics", worst), ("logistic", logistic)):
+        ratio = norms * np.arange(1.0, count + 2.0) ** power / constant
+        parts[name] = judges.inequality(ratio, 1.0, over=f"largest share of the bound {ratio.max():.3g}")
+    return judges.every(**parts)
+
+
+@claim("vanishing_friction", topic="riemannian", paper=ATTOUCH, where="alpha/t damping", stance="derived",
+       statement="f convex, alpha >= 3, U = t^2 (f-f*) + t/(2(t-beta)) |(alpha-1)(x-x*) + t(x' + beta g)|^2 decreases")
+def vanishing_friction(effort):
+    """Hence f - f* <= U(t_0)/t^2.  Logistic regression, sum x^8/8; alpha 3 and 4; with and without Hessian damping."""
+    return _vanishing(effort, (3.0, 4.0))
+
+
+@vanishing_friction.control("alpha = 2")
+def _(effort):
+    return _vanishing(effort, (2.0,))
+
+
+@vanishing_friction.control("alpha = 1")
+def _(effort):
+    return _vanishing(effort, (1.0,))
+
+
+class _Eighth:
+    """``f(x) = sum x^8/8``, flat about its minimum."""
+
+    dimension, minimum = 2, np.zeros(2)
+
+    def value(self, x):
+        return np.sum(x**8, axis=-1) / 8.0
+
+    def gradient(self, x):
+        return x**7
+
+    def hessian_times(self, x, v):
+        return 7.0 * x**6 * v
+
+
+def _vanishing(effort, frictions):
+    times, parts = np.geomspace(1.0, effort.choose(60.0, 1000.0), effort.choose(200, 2000)), {}
+    for name, landscape, start in (("logistic", LOGISTIC, FAR), ("x^8", _Eighth(), np.array([1.3, -0.9]))):
+        for friction in frictions:
+            for damping in (0.0, 0.5):
+                flow = VanishingFlow(landscape, friction, damping)
+                x, v = flow.path(start, 0.0 * start, times)
+                energy = vanishing_energy(flow, times, x, v)
+                parts[f"{name}, alpha={friction:g}, beta={damping:g}"] = judges.every(
+                    energy=judges.inequality(energy[1:], energy[:-1] + 1e-9 * energy[0]),
+                    bound=judges.inequality(landscape.value(x) - landscape.value(landscape.minimum),
+                                            energy[0] / times**2))
+    return judges.every(**parts)
