@@ -70,8 +70,9 @@ def decaying_rates(steps, variance, curvature, noise):
 
 
 def variances(rates, variance, curvature, noise):
-    """``v_0, ..., v_K`` of SGD without momentum under any rates (K,)."""
-    found = np.empty(len(rates) + 1)
+    """``v_0, ..., v_K`` of SGD without momentum under any rates, (K, ...) -> (K + 1, ...)."""
+    rates = numbers(rates, "rates")
+    found = np.empty((len(rates) + 1, *rates.shape[1:]))
     found[0] = variance
     for k, rate in enumerate(rates):
         found[k + 1] = (1.0 - rate * curvature) ** 2 * found[k] + (rate * noise) ** 2
