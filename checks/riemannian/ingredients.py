@@ -193,6 +193,43 @@ def _gradient_norms(effort, constant, power):
     return judges.every(**parts)
 
 
+@claim("gradient_correction", topic="riemannian", paper=SHI, where="NAG-C", stance="derived",
+       statement="quadratics: sup |g_k|^2 s^2/|x_0 - x*|^2 ~ k^(-7/2) for NAG-C, k^-3 without its gradient correction")
+def gradient_correction(effort):
+    """Over curvatures in (0, 1/(3s)], largest from step k on: NAG-C damps those above 1/(s k), which would lead.
+
+    A mode has |g|^2 = lambda^2 (sqrt(lambda) t)^-3 up to exp(-sqrt(s) lambda t) at t = k sqrt(s): the largest is at
+    lambda = 1/s without the exponential, at 1/(s k) with it.
+    """
+    return judges.every(corrected=_sharpest(effort, True, -3.5), plain=_sharpest(effort, False, -3.0))
+
+
+@gradient_correction.control("k^-3 with the gradient correction")
+def _(effort):
+    return _sharpest(effort, True, -3.0)
+
+
+@gradient_correction.control("k^(-7/2) without it")
+def _(effort):
+    return _sharpest(effort, False, -3.5)
+
+
+def _sharpest(effort, corrected, expected):
+    count, curvatures = effort.choose(3200, 12800), np.geomspace(1e-5, 1.0, 400)
+    x = before = y = np.ones_like(curvatures)
+    largest = [1.0]
+    for k in range(count):
+        down = x - curvatures * x / 3.0
+        if corrected:
+            x, y = down + k / (k + 3) * (down - y), down
+        else:
+            x, before = down + k / (k + 3) * (x - before), x
+        largest.append(float(np.max((curvatures * x) ** 2)))
+    envelope = np.maximum.accumulate(largest[::-1])[::-1]
+    steps = np.unique(np.geomspace(100, count / 2, 16).astype(int))
+    return judges.exponent(steps, envelope[steps], expected, 0.1)
+
+
 @claim("vanishing_friction", topic="riemannian", paper=ATTOUCH, where="alpha/t damping", stance="derived",
        statement="f convex, alpha >= 3, U = t^2 (f-f*) + t/(2(t-beta)) |(alpha-1)(x-x*) + t(x' + beta g)|^2 decreases")
 def vanishing_friction(effort):
