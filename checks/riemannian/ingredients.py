@@ -215,7 +215,7 @@ def _(effort):
 
 
 def _sharpest(effort, corrected, expected):
-    count, curvatures = effort.choose(3200, 12800), np.geomspace(1e-5, 1.0, 400)
+    count, curvatures = effort.choose(6400, 12800), np.append(np.geomspace(1e-5, 0.9, 300), np.linspace(0.9, 1.0, 300))
     x = before = y = np.ones_like(curvatures)
     largest = [1.0]
     for k in range(count):
