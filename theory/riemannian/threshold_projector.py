@@ -105,7 +105,22 @@ def first_ratio(rows, columns):
     return 1.0 / np.sqrt(min(rows, columns))
 
 
-def controlled(ratio, sharp, rank):
+def exceeds(sharp, rank, margin=0.0):
+    """Whether more than k directions were found, ``|P|_F^2 > k + margin``, shape (...).
+
+    Parameters
+    ----------
+    sharp : ndarray, shape (..., m, n)
+        P.
+    rank : int
+        k.
+    margin : float
+        0 as published, where at exactly k directions rounding or the stages decide; 1/2 decides as meant.
+    """
+    return np.sqrt(np.sum(np.square(sharp), axis=(-2, -1))) > np.sqrt(rank + margin)
+
+
+def controlled(ratio, sharp, rank, margin=0.0):
     """The next ratio r of the threshold to the norm.
 
     Parameters
@@ -114,12 +129,11 @@ def controlled(ratio, sharp, rank):
         r.
     sharp : ndarray, shape (..., m, n)
         P.
-    rank : int
-        k.
+    rank, margin
+        See :func:`exceeds`.
 
     Returns
     -------
     ndarray, shape (...)
     """
-    found = np.sqrt(np.sum(np.square(sharp), axis=(-2, -1)))
-    return np.minimum(1.0, ratio * np.where(found > np.sqrt(rank), RAISED, LOWERED))
+    return np.minimum(1.0, ratio * np.where(exceeds(sharp, rank, margin), RAISED, LOWERED))
