@@ -250,9 +250,16 @@ def test_emergence_times_by_another_integrator(weight, y, scale, ratio, dimensio
         return loss - ratio * induction_block.plateau(task)
 
     fallen.terminal = True
-    done = integrate.solve_ivp(lambda _, x: induction_block.induction_rates(task, *x), (0.0, 1e6), [scale, scale],
+    done = integrate.solve_ivp(lambda _, x: induction_block.rates(task, *x), (0.0, 1e6), [scale, scale],
                                method="Radau", rtol=1e-10, atol=1e-16, events=fallen)
     assert emergence_times(weight, y, scale, ratio, dimension) == pytest.approx(done.t_events[0][0], rel=1e-6)
+
+
+def test_emergence_from_a_value_far_above_the_target():
+    """The weakest of targets: b falls back to c first, w hardly moves, then the formula's logarithm."""
+    found = float(emergence_times(1e6, 0.3, 0.1))
+    constant = float(induction_block.emergence_constants(0.3)[0])
+    assert found == pytest.approx((math.log(0.3 / 0.01) + constant) * (1 + 1e6) ** 2 / 1.2, rel=0.02)
 
 
 def test_emergence_times_broadcast_and_start_below_the_level():
@@ -354,6 +361,35 @@ def test_claims_hold_and_their_controls_do_not(name):
     (lambda: emergence_times(1.0, [0.3, 0.9], 0.1), "similarity is 0.9"),
     (lambda: joint_flow.joint_flow(Task(), 0.1, [1.0]), "length is inf"),
     (lambda: joint_flow.stage_one_flow(Task(), 0.0, 0.1, (0.1, 0.1), [1.0]), "value is 0.0"),
+    (lambda: Task(1.0, 1 / math.sqrt(2)), "must be > 0 and < 1/sqrt"),
+    (lambda: Task(1.0, math.nan), "similarity is nan"),
+    (lambda: population_loss.context_moment(0.1, 1, 3), "order is 3; it must be 0, 1 or 2"),
+    (lambda: population_loss.population_loss(3, [1.0] * 6), "task is 3; it must be a Task"),
+    (lambda: population_loss.unshifted_gradient(Task(1.0, 0.3, 9), [0.1, 0.2], [0.1] * 3), "they must broadcast"),
+    (lambda: induction_block.induction_flow(Task(), (1, 2, 3), [1.0]), "scale is \\(1, 2, 3\\); it must be one number"),
+    (lambda: induction_block.induction_flow(Task(), math.nan, [1.0]), "scale is nan"),
+    (lambda: induction_block.induction_flow(3, 0.1, [1.0]), "task is 3"),
+    (lambda: induction_block.induction_rates(Task(), 0.1, 0.1, "cubic"), "one of quadratic, linear"),
+    (lambda: induction_block.induction_rates(Task(), 0.1, 1.5), "z reaches 5.0625; it must be below 1/2"),
+    (lambda: induction_block.induction_rates(Task(), 0.1, 0.8, "linear"), "z reaches 0.64"),
+    (lambda: induction_block.induction_rates(Task(), math.nan, 0.1), "values of b hold NaN"),
+    (lambda: induction_block.induction_loss(Task(), [1, 2], [0.1] * 3), "they must broadcast"),
+    (lambda: four_gram.four_gram_rates(Task(), 0.1, 0.1, "cubic"), "encoding is 'cubic'"),
+    (lambda: four_gram.four_gram_rates(Task(), 0.1, -0.1), "slope is"),
+    (lambda: four_gram.four_gram_flow(Task(), (1, 2, 3), [1.0]), "one number, or a pair"),
+    (lambda: four_gram.attention_sums(0.1, 0), "keys is 0.0; it must be an integer >= 1, or inf"),
+    (lambda: emergence_times(1e12, 0.3, 0.1), "weight is 1000000000000.0; it must be > 0 and <= 1e\\+09"),
+    (lambda: emergence_times(1.0, 1 / math.sqrt(2), 0.1), "similarity is"),
+    (lambda: emergence_times(1.0, 0.3, 1e-310), "it must be >= 1e-300"),
+    (lambda: emergence_times([1.0, 2.0], [0.3] * 3, 0.1), "\\(2,\\), \\(3,\\), \\(\\); they must broadcast"),
+    (lambda: joint_flow.stage_one_flow(Task(), 0.1, 0.1, 0.1, [1.0]), "must be a pair, p1 and w1"),
+    (lambda: joint_flow.joint_times(Task(1.0, 0.3, 99), 0.1, 2.0), "fraction is 2.0"),
+    (lambda: joint_flow.stage_two_flow(Task(1.0, 0.3, 99), 0.1, [1.0]).parameter("q"), "parameter is 'q'"),
+    (lambda: crossing_time(lambda x: -x, [1.0], lambda x: x[0], math.nan, 1.0), "level and horizon are nan"),
+    (lambda: phases(Task(), joint_flow.stage_two_flow(Task(1.0, 0.3, 99), 0.1, [1.0])), "length is inf"),
+    (lambda: phases(Task(1.0, 0.3, 99), 3), "path is 3; it must be a TrainingPath"),
+    (lambda: first_crossing([1.0, 2.0], [1.0], 0.5), "equally long"),
+    (lambda: first_crossing([1.0, 2.0], [1.0, 0.2], 0.0), "level is 0"),
     (lambda: phases(Task(1.0, 0.3, 100), joint_flow.stage_two_flow(Task(1.0, 0.3, 100), 0.1, [1.0]), emerged=0.995),
      "emerged is 0.995"),
 ])

@@ -269,6 +269,13 @@ def test_delay_is_the_slope_of_the_time():
     assert late - early == pytest.approx(math.log(100) / (2 * task.induction**2 * 0.3), rel=1e-3)
 
 
+def test_plateau_delay_is_that_of_the_flow():
+    for y in (0.1, 0.3):
+        near, far = (finite_context.similarity_time(Task(1.0, y), scale, inverse_keys=1e-3) for scale in (1e-6, 1e-8))
+        expected = math.log(1e4) / y * (1.0 + 1e-3 * float(finite_context.plateau_delay(y)))
+        assert far - near == pytest.approx(expected, rel=1e-5)
+
+
 def test_exponent_of_the_deviation():
     assert finite_context.deviation_exponent([0.1, 1 / math.sqrt(6), 0.5]) == pytest.approx([-1, -1, -0.5])
 
@@ -443,6 +450,11 @@ TASK = Task(1.0, 0.3, 12)
     (lambda: sims.Descent(TASK, 5, sims.second_stage(0.1), batch_size=0), "batch_size is 0"),
     (lambda: sims.Descent(TASK, 5, sims.second_stage(0.1), times=[3, 2]), "increase"),
     (lambda: sims.Descent(TASK, 5, sims.second_stage(0.1), logit="cubic"), "quadratic, linear"),
+    (lambda: sims.Descent(TASK, 5, sims.second_stage(0.1), trained=3), "trained is 3"),
+    (lambda: sims.Descent(TASK, 5, sims.second_stage(0.1), trained=None), "trained is None"),
+    (lambda: sims.second_stage(math.nan), "scale is nan; it must be finite and >= 0"),
+    (lambda: sims.second_stage("a"), "scale is 'a'"),
+    (lambda: sims.scalar_start(math.inf), "scale is inf; it must be finite and >= 0"),
     (lambda: sims.Emergence("descent"), "Descent"),
     (lambda: sims.Emergence(sims.Descent(TASK, 5, sims.second_stage(0.1)), 1.0), "fraction is 1"),
     (lambda: sims.LayerDescent(TASK, 5, -1.0), "scale is -1"),
@@ -465,6 +477,13 @@ TASK = Task(1.0, 0.3, 12)
     (lambda: finite_context.self_average_moment(0.1, 0.75, 10), "0.7071"),
     (lambda: finite_context.similarity_time(Task(1.0, 0.45), 0.1, inverse_keys=0.1), "0.4082"),
     (lambda: finite_context.similarity_time(Task(1.0, 0.3), 0.5), "0.3873"),
+    (lambda: finite_context.similarity_time(Task(), math.inf), "scale is inf"),
+    (lambda: finite_context.similarity_time(Task(), 0.1, inverse_keys=math.inf), "inverse_keys is inf"),
+    (lambda: finite_context.similarity_time(Task(), 0.1, separate="yes"), "True or False"),
+    (lambda: finite_context.self_average_moment(0.1, 0.1, 0), "keys is 0; it must be finite and >= 1"),
+    (lambda: finite_context.moment_correction([0.1, 0.2], [0.1] * 3), "broadcast"),
+    (lambda: finite_context.plateau_delay(0.45), "0.4082"),
+    (lambda: chains.cross_entropy([0.5, 0.5], [1.0, 0.0]), "a prediction is 0"),
     (lambda: finite_context.deviation_exponent(0.8), "0.7071"),
     (lambda: chains.exact_heights(3, 13), "at most 12"),
     (lambda: chains.visits([0, 3], 3), "0..2"),

@@ -120,7 +120,7 @@ def _bounded_time(logit):
 def half_time(task, sigma, logit, ratio=0.5):
     """Scaled time at which the loss is half its plateau, or `ratio` of it, from ``b = 0`` and ``x = sigma^2``."""
     def slope(state):
-        return np.array(induction_block.induction_rates(task, *state, logit))
+        return np.array(induction_block.rates(task, *state, logit))
 
     def loss(state):
         x = state[1] ** 2 if logit == "quadratic" else state[1]

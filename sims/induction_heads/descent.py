@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...theory.arguments import numbers, shown
+from ...theory.arguments import number, numbers, shown
 from ...theory.induction_heads.population_loss import PARAMETERS
 from .. import engine, streams
 from . import kernels
@@ -45,13 +45,21 @@ def second_stage(scale):
     Parameters
     ----------
     scale : float
-        sigma.
+        sigma >= 0.
 
     Returns
     -------
     tuple of 6 floats
         ``p1, w1, p, a, b, w``.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
     """
+    scale = number(scale, "scale")
+    if not 0 <= scale < math.inf:
+        raise ValueError(f"scale is {scale:g}; it must be finite and >= 0")
     return (math.inf, 1.0, scale, scale, scale, scale)
 
 
@@ -219,6 +227,8 @@ def checked_replica(replica):
 
 
 def _names(trained):
+    if not isinstance(trained, str | tuple | list | set | frozenset):
+        raise ValueError(f"trained is {shown(trained)}; it must name one or more of {', '.join(PARAMETERS)}")
     names = (trained,) if isinstance(trained, str) else tuple(trained)
     for each in names:
         one_of(each, "trained", PARAMETERS)

@@ -188,8 +188,16 @@ def scalar_start(scale):
     Parameters
     ----------
     scale : float
-        sigma.
+        sigma, finite and >= 0.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
     """
+    scale = number(scale, "scale")
+    if not 0 <= scale < math.inf:
+        raise ValueError(f"scale is {scale:g}; it must be finite and >= 0")
     start = np.zeros(2 * layer_kernels.HEAD)
     start[list(SCALARS)] = scale
     return start.reshape(2, layer_kernels.HEAD)

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from scipy import integrate
 
-from ..arguments import numbers
+from ..arguments import number, numbers
 
 TOLERANCE = 1e-11
 """Relative, of an integrator's step."""
@@ -58,15 +58,18 @@ def crossing_time(slope, start, loss, level, horizon):
     loss : callable
         From a state to a number that falls along the flow.
     level, horizon : float
+        Finite; level > 0, horizon >= 0.
 
     Raises
     ------
     ValueError
-        For a start out of range.
+        For arguments out of range.
     RuntimeError
         If the integrator gives up.
     """
-    start = _checked_start(start)
+    start, level, horizon = _checked_start(start), number(level, "level"), number(horizon, "horizon")
+    if not (0 < level < math.inf and 0 <= horizon < math.inf):
+        raise ValueError(f"level and horizon are {level:g} and {horizon:g}; they must be finite, > 0 and >= 0")
     if loss(start) <= level:
         return 0.0
 

@@ -34,6 +34,7 @@ from scipy.special import digamma, gammaln
 
 from ..arguments import number, numbers, shown
 from .attention import whole
+from .population_loss import together
 
 HEIGHTS = ("uniform", "unigram", "bigram", "entropy")
 """In this order, from the worst to the best."""
@@ -97,8 +98,17 @@ def bigram_rule(sequences, states, prior=1.0) -> np.ndarray:
 
 
 def cross_entropy(truth, prediction) -> np.ndarray:
-    """``-sum_j P_j log p_j``, shape (...), of probabilities of shape (..., k)."""
-    return -(np.asarray(truth) * np.log(prediction)).sum(axis=-1)
+    """``-sum_j P_j log p_j``, shape (...), of probabilities of shape (..., k); what is predicted must be > 0.
+
+    Raises
+    ------
+    ValueError
+        For a prediction that is not positive, or shapes that do not broadcast.
+    """
+    truth, prediction = together(truth, prediction, ("probabilities", "predictions"))
+    if not (prediction > 0).all():
+        raise ValueError(f"a prediction is {prediction.min():g}; it must be > 0, or what happens costs infinity")
+    return -(truth * np.log(prediction)).sum(axis=-1)
 
 
 def exact_heights(states, length, prior=1.0) -> np.ndarray:

@@ -109,6 +109,39 @@ def checked_dimension(dimension):
     return int(dimension)
 
 
+def checked_task(task):
+    """The task, if it is one.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if not isinstance(task, Task):
+        raise ValueError(f"task is {shown(task)}; it must be a Task")
+    return task
+
+
+def together(first, second, names):
+    """Two arrays of finite numbers whose shapes broadcast.
+
+    Raises
+    ------
+    ValueError
+        For anything else; `names` says what they are, in the plural.
+    """
+    arrays = numbers(first, names[0]), numbers(second, names[1])
+    for values, name in zip(arrays, names):
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} hold NaN or infinity; they must be finite")
+    try:
+        np.broadcast_shapes(arrays[0].shape, arrays[1].shape)
+    except ValueError:
+        raise ValueError(f"{names[0]} and {names[1]} have shapes {arrays[0].shape} and {arrays[1].shape}; they must "
+                         "broadcast") from None
+    return arrays
+
+
 def context_moment(z, dimension=1, order=0):
     """``A(z) = d (1 - 2z)^{-d/2}`` or a derivative of it: N times the mean product of two softmax averages.
 
@@ -126,6 +159,8 @@ def context_moment(z, dimension=1, order=0):
         If some z is not below 1/2: a variance would be infinite.
     """
     z = numbers(z, "values of z")
+    if isinstance(order, bool) or order not in (0, 1, 2):
+        raise ValueError(f"order is {shown(order)}; it must be 0, 1 or 2")
     if not (z < 0.5).all():
         raise ValueError(f"z reaches {np.max(z):.6g}; it must be below 1/2, or a variance is infinite")
     return moments(z, checked_dimension(dimension))[order]
@@ -157,6 +192,7 @@ def four_gram_loss(task, parameters):
     ValueError
         For parameters out of range.
     """
+    checked_task(task)
     p1, w1, p, a, _, _ = _checked(parameters)
     u, v = np.exp(-p1), np.exp(-p)
     _, squared = _overlaps(p1, p)
@@ -183,6 +219,7 @@ def scaled_induction_loss(task, parameters):
     ValueError
         For parameters out of range.
     """
+    checked_task(task)
     p1, w1, _, _, b, w = _checked(parameters)
     c, y, d, u = task.induction, task.similarity, task.dimension, np.exp(-p1)
     covariance, variance = -w1 * np.expm1(-p1), w1**2 * np.tanh(0.5 * p1)
@@ -217,6 +254,7 @@ def gradient(task, parameters):
     ValueError
         For parameters out of range.
     """
+    checked_task(task)
     p1, w1, _, _, _, w = _checked(parameters)
     context_moment(w**4 * w1**2 * np.tanh(0.5 * p1))
     return np.moveaxis(np.stack(slopes(task, *np.moveaxis(np.asarray(parameters, float), -1, 0))), 0, -1)
@@ -288,7 +326,7 @@ def unshifted_induction_loss(task, b, w):
 def unshifted_gradient(task, b, w):
     """Gradient of :func:`unshifted_induction_loss` by b and w; arguments as there, a pair of ndarrays."""
     b, x = _unshifted(task, b, w)
-    c, y, w = task.induction, task.similarity, numbers(w, "values of w")
+    c, y, w = task.induction, task.similarity, np.asarray(w, float)
     zeroth, first, second = (context_moment(x**2, order=order) for order in range(3))
     return (b * (task.keys * x**2 + zeroth - x**2 * first) - c * (1.0 - x * y),
             2.0 * w * (b * b * x * (task.keys - x**2 * second) + b * c * y))
@@ -296,9 +334,10 @@ def unshifted_gradient(task, b, w):
 
 def _unshifted(task, b, w):
     """b, and the logit scale ``w^2``."""
-    if task.dimension != 1 or not math.isfinite(task.length):
+    if checked_task(task).dimension != 1 or not math.isfinite(task.length):
         raise ValueError(f"dimension and length are {task.dimension} and {task.length}; they must be 1 and finite")
-    return numbers(b, "values of b"), numbers(w, "values of w") ** 2
+    b, w = together(b, w, ("values of b", "values of w"))
+    return b, w * w
 
 
 def _checked(parameters):
