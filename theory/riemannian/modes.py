@@ -250,7 +250,7 @@ def largest_step(momentum, damping=0.0):
     _, theta, beta = _checked(0.0, momentum, damping)
     alpha = 1.0 - theta
     slope = 1.0 + (1.0 + theta) * beta
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         flip = np.where(slope > 0, 2.0 * (1.0 + theta) / slope, np.inf)       # a root reaches z = -1
         turn = np.where(theta * beta < 0, alpha / (theta * -beta), np.inf)    # a pair reaches |z| = 1
     return np.where(1.0 + alpha * beta > 0, np.minimum(flip, turn), 0.0)[()]
@@ -281,7 +281,7 @@ def require_stable(step, momentum, damping=0.0):
     s, theta, beta = np.broadcast_arrays(*_checked(step, momentum, damping))
     limit = np.broadcast_to(largest_step(theta, beta), s.shape)
     wrong = np.argwhere(~((s > 0) & (s < limit)))
-    if not wrong.size:
+    if not len(wrong):
         return
     place = tuple(wrong[0])
     where = f"momentum {theta[place]:g} and damping {beta[place]:g}"
