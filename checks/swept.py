@@ -127,11 +127,14 @@ def induction_heads_moments(similarity, length, scale, dimension=1, batch_size=2
 
 @experiment("induction_heads.markov_chains", replicated=True)
 def induction_heads_markov_chains(states, length, schedule, scale=0.05, batch_size=64, first_layer="learned",
-                                  times=None, tests=2000):
+                                  times=None, tests=2000, values="fixed"):
     """A two-layer attention model in training on Markov chains; an integer for `schedule` is its number of steps."""
+    if not isinstance(schedule, dict | int):
+        raise ValueError(f"schedule is {shown(schedule)}; it must be a table, or an integer number of steps")
     rates = schedule_of(schedule) if isinstance(schedule, dict) else schedule
     made = induction_sims.ChainTraining(states, length, rates, scale, batch_size, first_layer,
-                                        _recorded(rates if isinstance(rates, int) else rates.steps, times), tests)
+                                        _recorded(rates if isinstance(rates, int) else rates.steps, times), tests,
+                                        values)
     return Simulation(made, (("step",), ("observable",)), 4e-7 * made.schedule.steps * batch_size * length)
 
 

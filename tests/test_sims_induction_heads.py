@@ -505,8 +505,10 @@ def test_a_sweep_can_run_them():
                                           "start": [9.0, 1.0, 0.1, 0.1, 0.1, 0.1], "trained": ["b", "w"]},
             "induction_heads.moments": {"similarity": 0.3, "length": 8, "scale": 0.1, "batch_size": 10},
             "induction_heads.markov_chains": {"states": 2, "length": 5, "schedule": 3, "batch_size": 4,
-                                              "tests": 10}}.items():
+                                              "tests": 10, "values": "learned"}}.items():
         prepared = sweeps.find(name).prepare(**parameters)
         estimate = engine.estimate(prepared.experiment, replicas=2, seed=0)
         table = sweeps.table_of(prepared, estimate)
         assert prepared.seconds > 0 and len(table["mean"]) == estimate.mean.size and "observable" in table
+    with pytest.raises(ValueError, match="schedule is 'long'; it must be a table, or an integer"):
+        sweeps.find("induction_heads.markov_chains").prepare(states=2, length=5, schedule="long")
