@@ -17,7 +17,7 @@ inclusion.  Global error: O(h) for each (derived; measured in the claims on orde
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.integrate import solve_ivp
@@ -26,6 +26,8 @@ ORIGIN = 1e-9
 """Where a bias-corrected flow starts: its buffers there differ from those at 0 by about as much."""
 RTOL, ATOL = 1e-11, 1e-13
 """Tolerances of the integration (Dormand-Prince, order 8)."""
+EVALUATIONS = 300_000
+"""Of the right-hand side, after which an integration is given up: one that slides along a kink would never end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,7 @@ class Flow:
     @property
     def time_step(self) -> float:
         """h: the time that one step of the optimizer takes."""
-        return math.sqrt(self.optimizer.rate) if self.scaling == "friction" else self.optimizer.rate
+        return time_step(self.optimizer, self.scaling)
 
     @property
     def limit(self):
@@ -124,7 +126,12 @@ class Flow:
         def unpacked(y):
             return tuple(part.reshape(shape) for part, shape in zip(np.split(y, ends[:-1]), shapes))
 
+        left = iter(range(EVALUATIONS))
+
         def right(time, y):
+            if next(left, None) is None:
+                raise ArithmeticError(f"the flow of {self.optimizer.name} takes more than {EVALUATIONS} evaluations; "
+                                      f"it is not smooth at t = {time:.4g}")
             return np.concatenate([np.ravel(part) for part in self.derivative(time, unpacked(y))])
 
         origin = ORIGIN if self._corrected else 0.0
@@ -180,24 +187,45 @@ def iterates(optimizer, gradient, parameters, steps, curvature=None):
     return path
 
 
-def global_error(optimizer, flow, parameters, time):
-    """Largest distance of the iterates from a flow over ``0 <= t <= time``, in the maximum norm.
+def global_errors(optimizer, scaling, flow, parameters, time, halvings, own=None):
+    """Largest distance from a flow over ``0 < t <= time``, for steps halved again and again in one scaling.
 
     Parameters
     ----------
     optimizer : Optimizer or Lite
-        Its step h is that of its own flow in the scaling of `flow`.
-    flow : Flow
-        Of this optimizer or of another; its gradient is used.
+        With the largest step h; time must be a whole number of these, to rounding.
+    scaling : {"friction", "adaptive", "overdamped"}
+        How its parameters go with h.
+    flow : Flow or nonsmooth.SignFlow
+        Its own or another.
     parameters : array_like
         w_0.
     time : float
-        A whole number of steps, to rounding.
+        > 0.
+    halvings : int
+        >= 0.
+    own : Flow, optional
+        Whose gradient and curvature the iterates see, if not those of `flow`.
+
+    Returns
+    -------
+    steps, errors : ndarray, shape (halvings + 1,)
+        h and the distance in the maximum norm.
     """
-    h = replace(flow, optimizer=optimizer).time_step
-    steps = round(time / h)
-    path = iterates(optimizer, flow.gradient, parameters, steps, flow.curvature)
-    return float(np.abs(path[1:] - flow.solve(parameters, h * np.arange(1, steps + 1))).max())
+    methods = [optimizer.refined(2.0**count, scaling) for count in range(halvings + 1)]
+    steps = np.array([time_step(each, scaling) for each in methods])
+    counts = np.round(time / steps).astype(int)
+    reference = flow.solve(parameters, steps[-1] * np.arange(1, counts[-1] + 1))
+    own = flow if own is None else own
+    errors = [np.abs(iterates(each, own.gradient, parameters, count, own.curvature)[1:]
+                     - reference[counts[-1] // count - 1::counts[-1] // count]).max()
+              for each, count in zip(methods, counts)]
+    return steps, np.array(errors)
+
+
+def time_step(optimizer, scaling) -> float:
+    """h: ``sqrt(eta)`` with "friction", else eta."""
+    return math.sqrt(optimizer.rate) if scaling == "friction" else optimizer.rate
 
 
 def _filled(elapsed, correction):
