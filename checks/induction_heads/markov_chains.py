@@ -178,7 +178,7 @@ def _left(effort, values, scale):
 
 @cache
 def _heights(effort, states, length):
-    return sims.simulate_heights(states, length, 1000, replicas=effort.choose(160, 4000), seed=SEED, **effort.engine)
+    return sims.simulate_heights(states, length, 1000, replicas=effort.choose(110, 4000), seed=SEED, **effort.engine)
 
 
 @cache

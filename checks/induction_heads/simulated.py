@@ -178,7 +178,7 @@ def _end(effort, key):
 def _logarithm(effort, logit, expected, unseen=2):
     weight, y, keys = 1.0, 0.3, np.array(effort.choose([6, 12, 24], [12, 24, 48]))
     leading = math.log(100.0) * (1.0 + weight) ** 2 / (4.0 * y)
-    late = [[_emergence(effort, Task(weight, y, int(n) + 2), scale, logit, effort.choose(2400, 12_000) // n)
+    late = [[_emergence(effort, Task(weight, y, int(n) + 2), scale, logit, effort.choose(1800, 12_000) // n)
              for n in keys] for scale in (0.005, 0.0005)]
     cost = np.array([run.mean for run in late[1]]) - [run.mean for run in late[0]]
     error = np.hypot(*([run.stderr for run in runs] for runs in late))
@@ -231,6 +231,6 @@ def _emergence(effort, task, scale, logit="quadratic", replicas=None):
     horizon = 3.0 * task.keys * finite_context.similarity_time(Task(task.weight, task.similarity), scale)
     descent = sims.Descent(task, math.ceil(horizon / RATE), sims.second_stage(scale), BLOCK, RATE, SMALL_BATCH,
                            logit=logit)
-    replicas = replicas or round(effort.choose(4800, 20_000) / task.keys)
+    replicas = replicas or round(effort.choose(3200, 20_000) / task.keys)
     seed = SEED + round(1e6 * scale) + int(task.length)   # runs are compared: each has draws of its own
     return emerged(descent, replicas=replicas, seed=seed, **effort.engine)

@@ -105,7 +105,7 @@ def _separate(effort, separate, expected=None):
     keys = np.array(effort.choose([6, 12, 24], [12, 24, 48]))
     flow = Task(1.0, 0.3)
     base = finite_context.similarity_time(flow, SCALE, separate=separate)
-    runs = [_emergence(effort, int(n), "scalars", effort.choose(1200, 10_000) // int(n), SEED) for n in keys]
+    runs = [_emergence(effort, int(n), "scalars", effort.choose(840, 10_000) // int(n), SEED) for n in keys]
     excess = np.array([run.mean for run in runs]) / base - keys
     found = extrapolated(keys, excess, [run.stderr / base for run in runs], min(run.replicas for run in runs))
     if expected is None:
@@ -117,7 +117,7 @@ def _separate(effort, separate, expected=None):
 
 def _delayed(effort, heads):
     keys = effort.choose([8, 32], [8, 32, 64])
-    least, replicas = np.array([1.25, 1.5, 1.75])[:len(keys)], effort.choose(16, 64)
+    least, replicas = np.array([1.25, 1.5, 1.75])[:len(keys)], effort.choose(8, 64)
     alone = [_emergence(effort, n, "scalars", replicas, FRESH_SEED) for n in keys]
     whole = [_emergence(effort, n, heads, replicas, FRESH_SEED + 1) for n in keys]
     times, slow = np.array([run.mean for run in alone]), np.array([run.mean for run in whole])
