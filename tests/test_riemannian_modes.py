@@ -389,6 +389,27 @@ def test_no_orientation_beats_the_least_critical_gain(metric, hessian, first, se
     assert gain >= projectors.least_critical_gain(metric, hessian) * (1 - 1e-6)
 
 
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_eigenvalues_of_three_positive_matrices_keep_their_angle(n):
+    source, smallest = np.random.default_rng(n), np.inf
+    for _ in range(300):
+        conditions = 10.0 ** source.uniform(0, 3, 3)
+        product = np.eye(n)
+        for kappa in conditions:
+            turn = np.linalg.qr(source.standard_normal((n, n)))[0]
+            ends = kappa ** -source.integers(0, 2, n).astype(float)
+            ends[:2] = 1.0, 1.0 / kappa
+            product = product @ (turn * ends) @ turn.T
+        values = np.linalg.eigvals(product)
+        smallest = min(smallest, (values.real / np.abs(values)).min() - projectors.least_cosine(*conditions))
+    assert -1e-9 < smallest < 0.2
+
+
+def test_least_cosine_vanishes_at_the_least_critical_gain_and_is_1_for_one_matrix():
+    assert projectors.least_cosine(projectors.least_critical_gain(100, 30), 100, 30) == pytest.approx(0, abs=1e-12)
+    np.testing.assert_allclose(projectors.least_cosine(1.0, [1.0, 100.0], [1e6, 40.0]), 1.0)
+
+
 @given(beta=st.floats(0.0, 100.0), theta=st.floats(0.0, 0.99), angle=st.floats(0.01, math.pi))
 def test_the_stable_steps_lie_in_the_right_half_plane(beta, theta, angle):
     z = complex(math.cos(angle), math.sin(angle))

@@ -7,6 +7,7 @@ products of matrices; angles, gains and condition numbers run over grids.
 from functools import cache
 
 import numpy as np
+from scipy.optimize import minimize
 
 from ...theory.riemannian import modes, projectors
 from .. import judges
@@ -199,6 +200,84 @@ def _(effort):
 @least_critical_gain.control("that of two equal condition numbers of the same product")
 def _(effort):
     return _least(lambda metric, hessian: projectors.least_critical_gain(*[np.sqrt(metric * hessian)] * 2), effort)
+
+
+def _rotation(angles):
+    """Product of the three plane rotations of space."""
+    turned = np.eye(3)
+    for (first, second), angle in zip(((0, 1), (0, 2), (1, 2)), angles):
+        cosine, sine = np.cos(angle), np.sin(angle)
+        one, other = turned[:, first].copy(), turned[:, second].copy()
+        turned[:, first], turned[:, second] = cosine * one - sine * other, sine * one + cosine * other
+    return turned
+
+
+def _positive_matrix(parameters, condition):
+    """Symmetric, from three angles and three phases that put its eigenvalues between ``1/condition`` and 1."""
+    turned = _rotation(parameters[:3])
+    return (turned * condition ** (-0.5 - 0.5 * np.sin(parameters[3:]))) @ turned.T
+
+
+@cache
+def _least_cosine(conditions, gain, starts):
+    """Smallest ``Re lambda/|lambda|`` of the drift in space that descents from the plane's worst case find.
+
+    Q has rank 1 or 2; orientations and eigenvalues of F and H are free, within their condition numbers.
+    """
+    metric, hessian = conditions
+    grid = (np.arange(400) + 0.5) * np.pi / 400
+    first, second = np.meshgrid(grid, grid, indexing="ij")
+    gains = projectors.critical_gain(projectors.plane_matrix(hessian, second),
+                                     projectors.plane_matrix(metric, first), [1.0, 0.0])
+    place, found = np.unravel_index(gains.argmin(), gains.shape), []
+    for rank in (1, 2):
+        flat = np.where(np.arange(3) < rank, gain, 1.0)[:, None]
+
+        def cosine(x, flat=flat):
+            values = np.linalg.eigvals(flat * (_positive_matrix(x[:6], metric) @ _positive_matrix(x[6:], hessian)))
+            return (values.real / np.abs(values)).min()
+
+        for start in range(starts):
+            x = 0.1 * np.cos(1.7 * np.arange(12) + start)
+            turn = 0 if rank == 1 else 2   # in the plane of one flat and one sharp axis
+            x[turn] += first[place] * (-1) ** start
+            x[6 + turn] += second[place] * (-1) ** start
+            x[[2 + rank, 8 + rank]] = 0.1 - np.pi / 2   # there the eigenvalues are near 1 and 1/condition
+            x[[3 + rank, 9 + rank]] = 0.1 + np.pi / 2
+            found.append(minimize(cosine, x, method="BFGS", options={"maxiter": 100}).fun)
+    return min(found)
+
+
+def _in_space(bound, effort):
+    """At 0.9 and 1.1 of the critical gain, where the bound is positive and negative."""
+    found, wanted, at = [], [], {"kappa(F)": [], "kappa(H)": [], "chi": []}
+    for conditions in ((100.0, 100.0), (1e3, 30.0)):
+        for factor in (0.9, 1.1):
+            gain = factor * float(projectors.least_critical_gain(*conditions))
+            found.append(_least_cosine(conditions, gain, effort.choose(3, 24)))
+            wanted.append(float(bound(gain, *conditions)))
+            for name, value in zip(at, (*conditions, gain)):
+                at[name].append(value)
+    # The search stops where a gradient by differences is 1e-5, so 1e-6 or less above its minimum.
+    return judges.every(reached=judges.equal(found, wanted, atol=1e-6, at=at),
+                        kept=judges.inequality(np.array(wanted), np.array(found) + 1e-9, at=at))
+
+
+@claim("three_positive_matrices", topic="riemannian", paper=LITE, where="Algorithm 1, flat projector", stance="derived",
+       statement="S F^-1 H in any dimension: cos arg lambda >= (c_S^2+c_F^2+c_H^2-1)/(2 c_S c_F c_H), c^2 = 1-a^2")
+def three_positive_matrices(effort):
+    """Searched in space, with Q of rank 1 and 2: the bound is reached; it is 0 at the plane's least critical gain."""
+    return _in_space(projectors.least_cosine, effort)
+
+
+@three_positive_matrices.control("the angles add: arg lambda <= the sum of arcsin a")
+def _(effort):
+    return _in_space(lambda *conditions: np.cos(min(np.pi, sum(np.arcsin(_sine(each)) for each in conditions))), effort)
+
+
+@three_positive_matrices.control("two matrices: S leaves the angle alone")
+def _(effort):
+    return _in_space(lambda gain, *conditions: projectors.least_cosine(1.0, *conditions), effort)
 
 
 def _real_parts(drift, projector_of):

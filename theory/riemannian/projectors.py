@@ -16,12 +16,16 @@ the *drift* ``S F^{-1} H`` take the part of ``lambda`` in :mod:`.modes`.  Derive
 
       Re s |(1+beta) z - theta beta|^2 = (1 - Re z) [1 + theta + beta |z - theta|^2] >= 0 .
 
-- In the plane with ``Q = q q^T`` this happens iff ``chi > 1 - tr(F^{-1} H)/(q^T F^{-1} H q)`` with a negative
-  denominator, and for some orientation of the three iff
+- In any dimension an eigenvalue's angle ``psi = arg lambda`` is bounded.  If x is an eigenvector, ``y = H x``,
+  ``z = F^{-1} y`` and ``S z = lambda x``, then ``<x,y>``, ``<y,z>`` and ``<z,lambda x>`` are positive, with cosines
+  ``c >= sqrt(1 - a^2)``, ``a = (kappa-1)/(kappa+1)`` (Kantorovich).  The Gram determinant of x, y, z is not negative,
 
-      a_chi^2 + a_F^2 + a_H^2 > 2 ,      a = (kappa - 1)/(kappa + 1) ,
+      1 - c_S^2 - c_F^2 - c_H^2 + 2 c_S c_F c_H cos psi >= 0 ,
 
-  that is iff ``chi > (1 + r)/(1 - r)`` with ``r^2 = 2 - a_F^2 - a_H^2 < 1``.
+  so that ``Re lambda <= 0`` needs ``c_S^2 + c_F^2 + c_H^2 <= 1``, which is ``a_S^2 + a_F^2 + a_H^2 >= 2`` or
+  ``chi >= (1 + r)/(1 - r)`` with ``r^2 = 2 - a_F^2 - a_H^2 < 1``.  Orientations in the plane already get there.
+- In the plane with ``Q = q q^T`` it happens iff ``chi > 1 - tr(F^{-1} H)/(q^T F^{-1} H q)``, that denominator being
+  negative.
 - For F = I a projector tilted by ``phi`` from a flat direction (curvature l) to a sharp one (curvature L) only lowers
   the stability limit: the larger eigenvalue T of the drift has ``T -> L (1 + (chi-1) sin^2 phi)`` for l -> 0.
 """
@@ -136,7 +140,7 @@ def critical_gain(hessian, inverse_metric, direction):
 
 
 def least_critical_gain(metric_condition, hessian_condition):
-    """The smallest of them over all orientations in the plane: below it no projector makes LITE diverge.
+    """The smallest of them over all orientations; below it no projector makes LITE diverge, in any dimension.
 
     Parameters
     ----------
@@ -156,6 +160,30 @@ def least_critical_gain(metric_condition, hessian_condition):
     r = np.sqrt(parts[0] + parts[1])
     with np.errstate(divide="ignore"):
         return np.where(r < 1, (1.0 + r) / (1.0 - r), np.inf)[()]
+
+
+def least_cosine(gain, metric_condition, hessian_condition):
+    """Lower bound on ``Re lambda/|lambda|`` of the drift's eigenvalues, for any orientation in any dimension.
+
+    Parameters
+    ----------
+    gain, metric_condition, hessian_condition : array_like
+        ``chi``, ``kappa(F)``, ``kappa(H)`` >= 1.
+
+    Returns
+    -------
+    ndarray or float
+        ``(c_S^2 + c_F^2 + c_H^2 - 1)/(2 c_S c_F c_H)`` with ``c = 2 sqrt(kappa)/(1 + kappa)``; where one cosine is so
+        small that a larger one gives less, the least of the expression over cosines from there up.
+    """
+    squares = []
+    for values in (gain, metric_condition, hessian_condition):
+        kappa = numbers(values, "conditions")
+        require(kappa >= 1, kappa, "condition", "it must be >= 1")
+        squares.append(4.0 * kappa / (1.0 + kappa) ** 2)
+    small, middle, large = np.sort(np.stack(np.broadcast_arrays(*squares)), axis=0)
+    small = np.maximum(small, middle + large - 1.0)
+    return ((small + middle + large - 1.0) / (2.0 * np.sqrt(small * middle * large)))[()]
 
 
 def tilted_curvature(sharp, flat, gain, tilt):
