@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from scipy import integrate
 
 from theorycheck.checks import experiment as sweeps
+from theorycheck.checks.induction_heads import timing
+from theorycheck.checks.induction_heads.markov_chains import longest_rest
 from theorycheck.sims import engine, streams
 from theorycheck.sims import induction_heads as sims
 from theorycheck.sims.induction_heads import backpropagation, descent, kernels, layer
@@ -193,6 +195,36 @@ def test_a_run_that_leaves_the_numbers_is_named():
     assert caught.value.replica == 0 and caught.value.step >= 1
     with pytest.raises(engine.Diverged):
         sims.LayerDescent(Task(1.0, 0.3, 8), 200, 0.5, rate=50.0, batch_size=20).sample(0, 0, 1)
+
+
+def test_what_never_happens_is_not_early():
+    times = np.array([1.0, 2.0, 4.0])
+    assert timing.first(times, [False, True, True]) == 2.0 and timing.first(times, [False] * 3) == math.inf
+    assert timing.in_order([1.0, 3.0], 2.0, 10.0, "two events").accepted
+    for whens in ([1.0, 1.5], [1.0, math.inf], [math.inf, 3.0], [math.inf, math.inf]):
+        assert timing.in_order(whens, 2.0, 10.0, "two events").accepted is False
+
+
+def test_a_run_that_is_cut_off_does_not_count():
+    task = Task(1.0, 0.3, 12)
+    late, cut = (timing.emerged(sims.Descent(task, steps, sims.second_stage(0.3), ("b", "w"), batch_size=50),
+                                replicas=4, seed=0) for steps in (600, 20))
+    assert late.latest < 0.9 and cut.latest == 1.0 and cut.mean == 10.0
+    assert timing.in_time([late]).accepted and timing.in_time([late, cut]).accepted is False
+
+
+def test_extrapolation_to_an_endless_context():
+    keys = np.array([8.0, 16.0, 32.0])
+    found = timing.extrapolated(keys, 2.0 - 3.0 / keys, [0.1, 0.1, 0.2], 7)
+    design = np.stack([np.ones(3), 1 / keys], axis=1) / np.array([0.1, 0.1, 0.2])[:, None]
+    assert found.mean == pytest.approx(2.0) and found.replicas == 7
+    assert found.stderr == pytest.approx(math.sqrt(np.linalg.pinv(design)[0] @ np.linalg.pinv(design)[0]))
+
+
+def test_the_longest_rest():
+    step = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
+    assert longest_rest(step, [True, True, False, True, True, True]) == (8.0, 32.0)
+    assert longest_rest(step, [False] * 6) == (1.0, 1.0)
 
 
 # -- finite contexts ---------------------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ def _plateau(run, path=None):
     step, low, high = run.coordinates["step"], run.minimum[:, EXCESS], run.maximum[:, EXCESS]
     if path is not None:
         low = high = run.mean[0, EXCESS] + (run.mean[-1, EXCESS] - run.mean[0, EXCESS]) * path(step)
-    begin, end = _longest(step, (low >= 1.0 - BAND) & (high <= 1.0 + BAND))
+    begin, end = longest_rest(step, (low >= 1.0 - BAND) & (high <= 1.0 + BAND))
     after = high[step >= end]
     parts = {
         "rest": judges.inequality(REST, end / begin, over=f"within {BAND} of the unigram height from step {begin:.0f} "
@@ -137,7 +137,7 @@ def _plateau(run, path=None):
     return judges.every(**parts)
 
 
-def _longest(step, inside):
+def longest_rest(step, inside):
     """First and last step of the stretch of tests inside a band that lasts longest, as a ratio; (1, 1) if none is."""
     best, begin = (1.0, 1.0), None
     for now, held in zip(step, inside):
