@@ -86,7 +86,9 @@ def _(effort):
 @claim("logarithm_in_sgd", topic="induction_heads", paper=INDUCTION, where="Stage II", stance="derived",
        statement="SGD: a tenth of sigma costs log(100) N (1+alpha)^2/(4y) [1 + (A'(y^2) + 3y^2)/N + O(1/N^2)]; y = 0.3")
 def logarithm_in_sgd(effort):
-    """From sigma = 0.005 and 0.0005: N times what the difference exceeds its leading order by, as a part of it.
+    """From sigma = 0.005 and 0.0005: N times what the difference exceeds the infinite context's by, as a part of it.
+
+    The latter is log(100) (1+alpha)^2/(4y) but for 6e-4, by which b starts nearer to c; N times that counts.
 
     A line in 1/N through N = 6, 12, 24, at full effort 12 to 48, extrapolated to 1/N = 0; error bars must resolve a
     third.
@@ -177,9 +179,11 @@ def _end(effort, key):
 
 def _logarithm(effort, logit, expected, unseen=2):
     weight, y, keys = 1.0, 0.3, np.array(effort.choose([6, 12, 24], [12, 24, 48]))
-    leading = math.log(100.0) * (1.0 + weight) ** 2 / (4.0 * y)
+    scales = (0.005, 0.0005)
+    early = [finite_context.similarity_time(Task(weight, y), scale) for scale in scales]
+    leading = early[1] - early[0]
     late = [[_emergence(effort, Task(weight, y, int(n) + 2), scale, logit, effort.choose(1800, 12_000) // n)
-             for n in keys] for scale in (0.005, 0.0005)]
+             for n in keys] for scale in scales]
     cost = np.array([run.mean for run in late[1]]) - [run.mean for run in late[0]]
     error = np.hypot(*([run.stderr for run in runs] for runs in late))
     excess = cost / leading - (keys + 2 - unseen)
