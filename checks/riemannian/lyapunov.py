@@ -153,24 +153,24 @@ def riemannian_energy_balance(effort):
 
 @riemannian_energy_balance.control("no connection")
 def _(effort):
-    return _riemannian_balance("none")
+    return _riemannian_balance("none", first=1)
 
 
 @riemannian_energy_balance.control("dual connection")
 def _(effort):
-    return _riemannian_balance("dual")
+    return _riemannian_balance("dual", first=1)
 
 
 @riemannian_energy_balance.control("gamma in place of gamma + alpha beta")
 def _(effort):
-    return _riemannian_balance(missing=1.0)
+    return _riemannian_balance(missing=1.0, first=2)
 
 
-def _riemannian_balance(connection="levi-civita", missing=0.0):
+def _riemannian_balance(connection="levi-civita", missing=0.0, first=0):
     parts = {}
     for name, metric in {**_metrics(), "hyperbolic": HalfPlaneMetric()}.items():
         plane = float(name == "hyperbolic")   # higher up and for a shorter time, lest other flows leave it
-        for alpha, beta, gamma in ((1.0, 0.0, 1.0), (1.0, 0.5, 1.0), (0.7, 0.4, 2.3))[int(missing):]:
+        for alpha, beta, gamma in ((1.0, 0.0, 1.0), (1.0, 0.5, 1.0), (0.7, 0.4, 2.3))[first:]:
             flow = Flow(RIPPLES, metric, alpha, beta, gamma, connection)
 
             def energy(w, v, flow=flow, lost=missing * alpha * beta):
