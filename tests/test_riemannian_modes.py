@@ -381,6 +381,16 @@ def test_the_diverging_example():
         assert bool(values.real.min() > 0) is stable
 
 
+def test_flat_damping_alone_can_diverge_if_nothing_commutes():
+    hessian, inverse = commuting.EXAMPLE
+    critical = projectors.critical_gain(hessian, inverse, [0.0, 1.0])
+    for share, stable in ((0.98, True), (1.02, False)):
+        damping_of_gain = (share * critical - 1) / 0.05
+        matrix = projectors.iteration_matrix(hessian, inverse, np.diag([0.0, 1.0]), 1e-3, 0.95, 1.0, 0.0,
+                                             damping_of_gain)
+        assert bool(projectors.spectral_radius(matrix) < 1) is stable
+
+
 @settings(deadline=None, max_examples=100)
 @given(st.floats(1.0, 1e4), st.floats(1.0, 1e4), st.floats(0.0, math.pi), st.floats(0.0, math.pi))
 def test_no_orientation_beats_the_least_critical_gain(metric, hessian, first, second):

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 from scipy.optimize import minimize
 
-from ...theory.riemannian import modes, projectors
+from ...theory.riemannian import modes, projectors, speed_up
 from .. import judges
 from ..claim import claim
 from .paper import LITE
@@ -150,6 +150,47 @@ def critical_gain(effort):
 @critical_gain.control("a projector that is tilted by 2 degrees")
 def _(effort):
     return _threshold(2 * DEGREE, effort.choose(18, 60))
+
+
+@cache
+def _effective_threshold(theta, gain, sharp_damping, rates):
+    """Flat damping at which Algorithm 1 ceases to be stable on the example, as a gain, for each learning rate."""
+    found = []
+    for rate in rates:
+        def stable(damping, rate=rate):
+            return projectors.spectral_radius(projectors.iteration_matrix(
+                *EXAMPLE, SECOND_AXIS, rate, theta, gain, sharp_damping, float(damping))) < 1
+        damping = bisected(stable, 1e-6, 1e3, 50)
+        found.append(float(speed_up.flat_gain(theta, gain, damping, sharp_damping)))
+    return np.array(found)
+
+
+def _effective(limit):
+    rates, parts = 0.05 * 0.5 ** np.arange(7), {}
+    for theta, gain, sharp in ((0.95, 1.0, 0.0), (0.9, 1.3, 0.0), (0.9, 1.5, 0.5)):
+        found = _effective_threshold(theta, gain, sharp, tuple(rates))
+        parts[f"theta={theta:g}, chi={gain:g}, beta_1={sharp:g}"] = judges.order(
+            rates, np.abs(found - limit(theta, gain, sharp)), 1.0, 0.05, over=f"gain {found[-1]:.5f} at the last")
+    return judges.every(**parts)
+
+
+@claim("damping_counts_as_gain", topic="riemannian", paper=LITE, where="Algorithm 1, flat projector", stance="derived",
+       statement="eta -> 0: what counts as the gain that makes LITE diverge is chi (1+alpha beta_2)/(1+alpha beta_1)")
+def damping_counts_as_gain(effort):
+    """On the example beta_2 = 16 alone does it (chi = 1, theta = 0.95); the threshold is met to O(eta)."""
+    critical = float(projectors.critical_gain(*EXAMPLE, [0.0, 1.0]))
+    return _effective(lambda theta, gain, sharp: critical)
+
+
+@damping_counts_as_gain.control("chi (1 + alpha beta_2), without what the sharp damping takes")
+def _(effort):
+    critical = float(projectors.critical_gain(*EXAMPLE, [0.0, 1.0]))
+    return _effective(lambda theta, gain, sharp: critical / (1 + (1 - theta) * sharp))
+
+
+@damping_counts_as_gain.control("the least critical gain of any orientation")
+def _(effort):
+    return _effective(lambda theta, gain, sharp: projectors.least_critical_gain(100.0, 100.0))
 
 
 CONDITIONS = ((10.0, 10.0), (30.0, 30.0), (100.0, 100.0), (1e3, 1e3), (1e3, 20.0), (1e4, 100.0))

@@ -26,6 +26,8 @@ the *drift* ``S F^{-1} H`` take the part of ``lambda`` in :mod:`.modes`.  Derive
   ``chi >= (1 + r)/(1 - r)`` with ``r^2 = 2 - a_F^2 - a_H^2 < 1``.  Orientations in the plane already get there.
 - In the plane with ``Q = q q^T`` it happens iff ``chi > 1 - tr(F^{-1} H)/(q^T F^{-1} H q)``, that denominator being
   negative.
+- Dampings that differ count as gain: for ``eta -> 0`` the buffer is ``g/alpha``, and the drift has the gain
+  ``chi (1 + alpha beta_2)/(1 + alpha beta_1)``, so that a flat damping can make the algorithm diverge at ``chi = 1``.
 - For F = I a projector tilted by ``phi`` from a flat direction (curvature l) to a sharp one (curvature L) only lowers
   the stability limit: the larger eigenvalue T of the drift has ``T -> L (1 + (chi-1) sin^2 phi)`` for l -> 0.
 """
