@@ -191,7 +191,7 @@ class MatrixDescent:
         columns = np.broadcast_to(curvatures, self.scale.shape).max(axis=0) > self.cut
         energy = 0.5 * np.sum(curvatures * runs.weights**2, axis=-2)
         sharp, flat = energy[..., columns].sum(axis=-1), energy[..., ~columns].sum(axis=-1)
-        return np.stack([sharp + flat, sharp, flat, runs.rank], axis=-1)
+        return np.stack(np.broadcast_arrays(sharp + flat, sharp, flat, runs.rank), axis=-1)
 
 
 def simulate_matrices(landscape, optimizer, rates, steps, *, replicas, seed, scale=1.0, noise=0.0, curvature_noise=0.0,
