@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from theorycheck.checks import experiment
 from theorycheck.sims import engine, streams
 from theorycheck.sims.riemannian import Descent, MatrixDescent, kernels, simulate, simulate_matrices
 from theorycheck.sims.riemannian.vectors import EXPERIMENT
@@ -267,6 +268,27 @@ def test_schedules_of_gain_and_damping():
     assert np.allclose(own, 0.1 + 1.9 * 0.5 * (1 + np.cos(np.pi * p)))
     assert (lite_schedules.flat_gain(1000, 2.0, 100, "constant") == 2).all()
     assert lite_schedules.flat_gain(1000, 2.0, 100, "cosine")[0] == 2 and lite_schedules.stable_ramp(1000, 100) == 0.2
+
+
+def test_sweeps_of_both_experiments():
+    vectors = experiment.find("riemannian.vectors").prepare(
+        landscape={"kind": "curved_valley", "slope": 0.1, "curvature": 50.0}, steps=20, start=0.0, chi=2.0, noise=1.0,
+        optimizer={"kind": "nesterov", "rate": 0.002, "momentum": 0.95}, times=3,
+        schedule={"kind": "cosine", "steps": 20, "peak": 1.0})
+    table = experiment.table_of(vectors, engine.estimate(vectors.experiment, replicas=4, seed=0))
+    assert table["observable"][:3] == ["loss", "sharp", "river"] and len(table["mean"]) == 9
+    matrices = experiment.find("riemannian.matrices").prepare(
+        curvatures=[50.0, 30.0, 0.001], optimizer={"kind": "muon_lite", "gain": 2.0, "rank": 1}, rates=[0.1, 0.2],
+        steps=5, rows=4)
+    table = experiment.table_of(matrices, engine.estimate(matrices.experiment, replicas=3, seed=0))
+    assert table["rate"] == 4 * [0.1] + 4 * [0.2]
+    good = {"landscape": {"kind": "quadratic", "curvatures": [1.0, 2.0]}, "optimizer": {"kind": "adam", "rate": 0.1},
+            "steps": 5, "start": 1.0}
+    for bad, message in (({"landscape": 3}, "landscape is 3"), ({"optimizer": {"kind": "adam"}}, "lacks 'rate'"),
+                         ({"flat": [7], "chi": 2.0}, "coordinates in 0..1"),
+                         ({"landscape": {"kind": "hill"}}, "landscape kind is 'hill'")):
+        with pytest.raises(ValueError, match=message):
+            experiment.find("riemannian.vectors").prepare(**{**good, **bad})
 
 
 Q = Quadratic([1.0, 2.0])
