@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from theorycheck.sims import engine
 from theorycheck.sims.induction_heads.random_features import RandomFeatures
-from theorycheck.theory.induction_heads import constructions, generic, lag_selection, random_features, targets
+from theorycheck.theory.induction_heads import (
+    constructions,
+    generic,
+    lag_selection,
+    random_features,
+    ridge_network,
+    targets,
+)
 from theorycheck.theory.induction_heads.attention import (
     AttentionLayer,
     FeedForward,
@@ -192,6 +199,31 @@ def test_ngram_model(n, d):
     np.testing.assert_allclose(model(shortest), targets.ngram_induction(shortest, matrix, n), atol=1e-12)
 
 
+@pytest.mark.parametrize("n, heads, largest", [(2, 40, 0.25), (2, 30, 0.25), (3, 20, 0.25), (4, 16, 0.25)])
+def test_bound_holds_where_rounding_rules_and_does_not_depend_on_the_type_of_the_nodes(n, heads, largest):
+    rng = np.random.default_rng(heads)
+    matrix, tokens = 0.1 * rng.normal(size=(n - 1, n - 1)), rng.uniform(-1, 1, (20, 40, 1))
+    nodes = lag_selection.spaced_nodes(heads, Fraction(largest))
+    bound = constructions.ngram_bound(matrix, n, nodes)
+    error = np.abs(constructions.ngram_model(matrix, n, nodes)(tokens)
+                   - targets.ngram_induction(tokens, matrix, n)).max()
+    assert 0 < error <= bound
+    assert constructions.ngram_bound(matrix, n, tuple(map(float, nodes))) == pytest.approx(bound, rel=1e-2)
+    exact = max(float(lag_selection.vandermonde_error(nodes, lag)) for lag in range(1, n))
+    assert bound > 2 * np.abs(matrix).sum() * exact          # rounding is what there is to it
+
+
+@pytest.mark.parametrize("n, heads", [(3, 40), (4, 40), (2, 60)])
+def test_more_heads_than_float64_bears_are_refused_with_the_number_that_it_does(n, heads):
+    matrix, nodes = np.eye(n - 1), lag_selection.spaced_nodes(heads, 0.25)
+    most = lag_selection.workable_heads(0.25, n - 1, heads)
+    assert n - 1 < most < heads
+    for build in (constructions.ngram_model, constructions.ngram_bound):
+        with pytest.raises(ValueError, match=rf"nodes are {heads}; float64 .* it bears at most {most} heads"):
+            build(matrix, n, nodes)
+        build(matrix, n, lag_selection.spaced_nodes(most, 0.25))
+
+
 @pytest.mark.parametrize("slope, w", [(1.0, 0.5), (5.0, 0.01)])
 def test_hardest_sequence_has_a_closed_form(slope, w):
     tokens = constructions.hardest_sequence(1501)
@@ -312,3 +344,39 @@ def test_bad_input_is_refused_in_one_line(call, message):
     with pytest.raises(ValueError, match=message) as refusal:
         call()
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("n, d", [(2, 1), (2, 2), (3, 1)])
+def test_patch_model_writes_the_fitted_features_of_its_patches(n, d):
+    size, rng = (n - 1) * d, np.random.default_rng(n + d)
+
+    def similar(query, key):
+        return np.exp(-((query - 0.5 * key) ** 2).sum(axis=-1))
+    tokens, whole = rng.uniform(-1, 1, (5, 12, d)), generic.decompose(similar, size, 4, 20)
+    nodes = lag_selection.spaced_nodes(n - 1, 1e-9)
+    model = ridge_network.patch_model(whole, n, 50, nodes)
+
+    def fitted(side, points):
+        inward, bias, outward = ridge_network.fit(side, size, 50)
+        return np.maximum(points @ inward.T + bias, 0) @ outward
+
+    def logits(query, key):
+        return (fitted(whole.left, query) * whole.values * fitted(whole.right, key)).sum(axis=-1)
+    np.testing.assert_allclose(model(tokens), targets.generic_induction(tokens, logits, n), atol=1e-6)
+    assert model.feed_forward.neurons == 2 * (50 + size + 1) and model.embedding.shape == (n * d + 8, d)
+    gap = np.abs(model(tokens) - targets.generic_induction(tokens, similar, n)).max()
+    assert gap < 0.1
+    line = ridge_network.fit(lambda x: 1.0 + x, size, 5)   # what is linear is a hinge already
+    points = rng.uniform(-1, 1, (9, size))
+    np.testing.assert_allclose(np.maximum(points @ line[0].T + line[1], 0) @ line[2], 1.0 + points, atol=1e-9)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: ridge_network.hinges(0, 3), "size is 0; it must be an integer >= 1"),
+    (lambda: ridge_network.fit(lambda x: x, 1, 9, 4), "order.size must be at least 11"),
+    (lambda: ridge_network.patch_model(generic.exponential_decomposition(2), 3, 4, (0.1, 0.2)), "multiple of n - 1"),
+    (lambda: ridge_network.patch_model(generic.decompose(exponential, 2, 2, 6), 3, 4, (0.1,)), "at least 2 heads"),
+])
+def test_networks_that_cannot_be_built_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

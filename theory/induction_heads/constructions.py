@@ -28,7 +28,7 @@ import numpy as np
 
 from ..arguments import number, shown
 from .attention import AttentionLayer, TwoLayerAttention, whole
-from .lag_selection import value_weights, vandermonde_error
+from .lag_selection import exact_nodes, rounding, value_weights, vandermonde_error, workable_heads
 from .targets import similarity_matrix
 
 
@@ -78,15 +78,11 @@ def ngram_model(similarity, n, nodes) -> TwoLayerAttention:
     Raises
     ------
     ValueError
-        Out of these ranges; with fewer heads than n - 1 the lag n - 1 is out of reach.
+        Out of these ranges; with fewer heads than n - 1 the lag n - 1 is out of reach, and with many the value weights
+        are so large that float64 fetches nothing (:func:`.lag_selection.rounding` reaches 1).
     """
-    n, nodes = whole(n, "n", 2), tuple(nodes)
-    matrix = _square(similarity)
-    if len(matrix) % (n - 1):
-        raise ValueError(f"similarity has size {len(matrix)}; it must be a multiple of n - 1 = {n - 1}")
-    if len(nodes) < n - 1:
-        raise ValueError(f"nodes are {len(nodes)}; n = {n} takes at least {n - 1} heads")
-    values = np.array([value_weights(nodes, lag) for lag in range(1, n)], dtype=np.float64)
+    matrix, n, nodes = _ngram(similarity, n, nodes)
+    values = np.array([_representable(nodes, lag, n) for lag in range(1, n)])
     return _matching_model(matrix, n, np.array([-math.log(node) for node in nodes]), values)
 
 
@@ -107,11 +103,19 @@ def bigram_bound(similarity, slope, radius=1.0) -> float:
 def ngram_bound(similarity, n, nodes, radius=1.0) -> float:
     """``r^3 ||W||_{1,1} (eps_q (1 + eps_k) + eps_k)``, above the error of :func:`ngram_model`; parameters as there.
 
-    ``radius`` bounds the moduli of the tokens.
+    ``radius`` bounds the moduli of the tokens.  The lag errors are exact, each with
+    :func:`.lag_selection.rounding` of its value weights added: what float64 makes of the layer is within the bound.
+
+    Raises
+    ------
+    ValueError
+        As :func:`ngram_model`.
     """
-    errors = [float(vandermonde_error(nodes, lag)) for lag in range(1, whole(n, "n", 2))]
+    matrix, n, nodes = _ngram(similarity, n, nodes)
+    exact = exact_nodes(nodes)
+    errors = [float(vandermonde_error(exact, lag)) + rounding(_representable(nodes, lag, n)) for lag in range(1, n)]
     key, query = max(errors), max(errors[:-1], default=0.0)
-    return _radius(radius) ** 3 * float(np.abs(_square(similarity)).sum()) * (query * (1.0 + key) + key)
+    return _radius(radius) ** 3 * float(np.abs(matrix).sum()) * (query * (1.0 + key) + key)
 
 
 def hardest_sequence(length) -> np.ndarray:
@@ -167,6 +171,26 @@ def patch_readers(n, dimension, width) -> tuple:
     blocks = np.eye(n * dimension, width).reshape(n, dimension, width)
     size = ((n - 1) * dimension, width)
     return blocks[:n - 1][::-1].reshape(size), blocks[1:][::-1].reshape(size)
+
+
+def _ngram(similarity, n, nodes):
+    n, nodes = whole(n, "n", 2), tuple(nodes)
+    matrix = _square(similarity)
+    if len(matrix) % (n - 1):
+        raise ValueError(f"similarity has size {len(matrix)}; it must be a multiple of n - 1 = {n - 1}")
+    if len(nodes) < n - 1:
+        raise ValueError(f"nodes are {len(nodes)}; n = {n} takes at least {n - 1} heads")
+    return matrix, n, nodes
+
+
+def _representable(nodes, lag, n):
+    """Value weights in float64, whose rounding must leave something of the lag."""
+    values = np.array(value_weights(nodes, lag), dtype=np.float64)
+    if not rounding(values) < 1:
+        most = workable_heads(max(nodes), n - 1, len(nodes))
+        raise ValueError(f"nodes are {len(nodes)}; float64 loses lag {lag} in rounding, on equally spaced nodes up to "
+                         f"{float(max(nodes)):.4g} it bears at most {most} heads for n = {n}")
+    return values
 
 
 def _matching_model(matrix, n, slopes, values):

@@ -40,6 +40,7 @@ them.
 """
 
 import math
+from fractions import Fraction
 from numbers import Real
 
 import numpy as np
@@ -262,8 +263,42 @@ def spaced_error_law(heads, largest, lag) -> float:
 
 
 def rounding(values) -> float:
-    """What rounding can add to a lag error in float64: ``2^-52 sum_h |c_h|``."""
-    return 2.0**-52 * float(sum(abs(value) for value in values))
+    """What rounding can add to a lag error in float64: ``(8 + H/2) 2^-52 sum_h |c_h|``, to first order.
+
+    With slopes ``p = -log u`` in float64 the weight of lag j is off by a few units and by ``p (j - 1)`` of them, which
+    the weights average to ``p/(e^p - 1) <= 1``; that, the exponential, the normaliser and the value weight come to less
+    than 16 half units, and the sum over heads to H.
+    """
+    return (8 + len(values) / 2) * 2.0**-52 * float(sum(abs(value) for value in values))
+
+
+def exact_nodes(nodes) -> tuple:
+    """Nodes as fractions, which floats are: only then is the alternating sum of :func:`vandermonde_error` safe."""
+    return tuple(Fraction(node) if isinstance(node, Real) else node for node in _nodes(nodes))
+
+
+def workable_heads(largest, lags, heads) -> int:
+    """Most heads, up to `heads`, on equally spaced nodes for which rounding leaves lags 1..`lags` an error below 1.
+
+    Parameters
+    ----------
+    largest : float
+        U, 0 < U < 1.
+    lags : int
+        At least 1.
+    heads : int
+        Where to begin, at least `lags`.
+
+    Returns
+    -------
+    int
+        0 if there is no such number.
+    """
+    for count in range(heads, lags - 1, -1):
+        nodes = spaced_nodes(count, float(largest))
+        if max(rounding(value_weights(nodes, lag)) for lag in range(1, lags + 1)) < 1:
+            return count
+    return 0
 
 
 def largest_coordinate_bound(nodes):
