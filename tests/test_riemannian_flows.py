@@ -13,6 +13,8 @@ from scipy.linalg import expm
 from scipy.optimize import minimize
 from scipy.special import j1
 
+from theorycheck.checks.claim import Effort, Verdict, judge
+from theorycheck.checks.riemannian import connections, high_resolution, ingredients, lyapunov
 from theorycheck.theory.riemannian.high_resolution import (
     METHODS,
     VanishingFlow,
@@ -473,10 +475,11 @@ def test_convex_iterates():
 
 # Energies ------------------------------------------------------------------------------------------------------------
 
-def directional(function, place, drift, h=1e-5):
-    ahead = function(*(x + h * dx for x, dx in zip(place, drift, strict=True)))
-    behind = function(*(x - h * dx for x, dx in zip(place, drift, strict=True)))
-    return (ahead - behind) / (2.0 * h)
+def directional(function, place, drift):
+    """Derivative along the drift by differences of fourth order, with a step that the drift makes small."""
+    h = 1e-3 / (1.0 + max(np.abs(dx).max() for dx in drift))
+    at = [function(*(x + k * h * dx for x, dx in zip(place, drift, strict=True))) for k in (-2, -1, 1, 2)]
+    return (at[0] - 8.0 * at[1] + 8.0 * at[2] - at[3]) / (12.0 * h)
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -568,3 +571,15 @@ def test_vanishing_energy_decreases_from_friction_3(damping):
         flow = VanishingFlow(landscape, friction, damping)
         energy[friction] = vanishing_energy(flow, times, *flow.path([2.0, -3.0, 5.0], np.zeros(3), times))
     assert (np.diff(energy[3.0]) <= 1e-9 * energy[3.0][0]).all() and np.diff(energy[1.0]).max() > 1e-3
+
+
+# Claims ---------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("claim", [
+    connections.connections_at_minimum, connections.mirror_form, high_resolution.modal_equation,
+    high_resolution.modal_path, high_resolution.convex_start, lyapunov.energy_decay, lyapunov.adam_energy_growth,
+    ingredients.nesterov_bound, ingredients.heavy_ball_bound, ingredients.flow_bound, ingredients.gradient_correction,
+], ids=lambda claim: claim.name)
+def test_claims_that_are_quick_hold_with_their_controls(claim):
+    outcome = judge(claim, Effort())
+    assert outcome.verdict is Verdict.HOLDS, outcome
