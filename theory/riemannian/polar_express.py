@@ -94,28 +94,46 @@ def _stages(stages):
     return int(stages)
 
 
-@njit(cache=True)
+# Four rows at a time: the target is loaded and stored once for four products.
+
+
+@njit(cache=True, fastmath={"contract"})
 def _multiply(x, b, out):
-    """``out = x b``, rows of b innermost."""
+    """``out = x b``."""
+    n, columns = b.shape
+    even = n - n % 4
     for k in range(x.shape[0]):
         row, target = x[k], out[k]
         target[:] = 0.0
-        for i in range(b.shape[0]):
-            factor, source = row[i], b[i]
-            for j in range(b.shape[1]):
-                target[j] += factor * source[j]
+        for i in range(0, even, 4):
+            f0, f1, f2, f3 = row[i], row[i + 1], row[i + 2], row[i + 3]
+            b0, b1, b2, b3 = b[i], b[i + 1], b[i + 2], b[i + 3]
+            for j in range(columns):
+                target[j] += (f0 * b0[j] + f1 * b1[j]) + (f2 * b2[j] + f3 * b3[j])
+        for i in range(even, n):
+            f0, b0 = row[i], b[i]
+            for j in range(columns):
+                target[j] += f0 * b0[j]
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath={"contract"})
 def _gram(x, out):
     """``out = x^T x``."""
+    m, n = x.shape
+    even = m - m % 4
     out[:] = 0.0
-    for k in range(x.shape[0]):
-        row = x[k]
-        for i in range(x.shape[1]):
-            factor, target = row[i], out[i]
-            for j in range(x.shape[1]):
-                target[j] += factor * row[j]
+    for k in range(0, even, 4):
+        x0, x1, x2, x3 = x[k], x[k + 1], x[k + 2], x[k + 3]
+        for i in range(n):
+            f0, f1, f2, f3, target = x0[i], x1[i], x2[i], x3[i], out[i]
+            for j in range(n):
+                target[j] += (f0 * x0[j] + f1 * x1[j]) + (f2 * x2[j] + f3 * x3[j])
+    for k in range(even, m):
+        x0 = x[k]
+        for i in range(n):
+            f0, target = x0[i], out[i]
+            for j in range(n):
+                target[j] += f0 * x0[j]
 
 
 @njit(cache=True)
