@@ -62,6 +62,37 @@ def _first_order(changed):
     return judges.every(**parts)
 
 
+@claim("oscillation_decrement", topic="riemannian", paper=HESSIAN_DAMPING, where="Hessian damping", stance="derived",
+       statement="x'' + (alpha+beta l) x' + l x = 0 from rest: x(k pi/w) = (-1)^k e^(-k pi (alpha+beta l)/(2w)) x_0")
+def oscillation_decrement(effort):
+    """Curvatures l = 1, 9 and 25, w^2 = l - (alpha + beta l)^2/4: the sharper, the more the Hessian term attenuates."""
+    return _swings(lambda curvature, beta: 0.2 + beta * curvature)
+
+
+@oscillation_decrement.control("friction alone, d = pi alpha/(2w)")
+def _(effort):
+    return _swings(lambda curvature, beta: 0.2)
+
+
+@oscillation_decrement.control("alpha + beta sqrt(l)")
+def _(effort):
+    return _swings(lambda curvature, beta: 0.2 + beta * np.sqrt(curvature))
+
+
+def _swings(drag):
+    parts = {}
+    for curvature in (1.0, 9.0, 25.0):
+        for beta in (0.0, 0.1, 0.3):
+            flow = Flow(Quadratic([curvature]), ConstantMetric([1.0]), 0.2, beta)
+            times = np.arange(5.0) * np.pi / np.sqrt(curvature - 0.25 * (0.2 + beta * curvature) ** 2)
+            x, v = flow.path([1.0], [0.0], times)
+            parts[f"l={curvature:g}, beta={beta:g}"] = judges.every(
+                swings=judges.equal(x[:, 0], (-1.0) ** np.arange(5) * np.exp(-0.5 * drag(curvature, beta) * times),
+                                    rtol=1e-7, atol=1e-10),
+                rest=judges.equal(v[:, 0], 0.0, atol=1e-9))
+    return judges.every(**parts)
+
+
 @claim("nesterov_bound", topic="riemannian", paper=SHI, where="NAG-SC", stance="reconstructed",
        statement="s = 1/(4L): f(x_k) - f* <= 5 L |x_0 - x*|^2 / (1 + sqrt(mu/L)/12)^k")
 def nesterov_bound(effort):
