@@ -19,7 +19,7 @@ from theorycheck.theory.riemannian.landscapes import MatrixQuadratic, Quadratic
 from theorycheck.theory.riemannian.lite import Lite, averaged_damping
 from theorycheck.theory.riemannian.matrix_rules import FORMS, PolarFactor
 from theorycheck.theory.riemannian.metric_rules import DenseMetric, DiagonalMetric
-from theorycheck.theory.riemannian.nonsmooth import SignFlow, chatter, shrunk
+from theorycheck.theory.riemannian.nonsmooth import SignFlow, chatter, shrunk, sign_slide
 from theorycheck.theory.riemannian.optimizers import Momentum, Optimizer
 from theorycheck.theory.riemannian.polar import CUBIC, MUON, QUINTIC, newton_schulz, polar_factor, singular_value_map
 
@@ -400,7 +400,7 @@ def test_divergence_says_where_and_a_kink_that_never_ends_is_given_up(monkeypatc
 
 
 @pytest.mark.parametrize("name", ["metric_table", "lite_rewrite", "muon_metric_not_unique", "muon_damping_unbounded",
-                                  "finite_time_flows", "damped_sign_slides"])
+                                  "finite_time_flows", "damped_sign_slides", "sign_descent_slides"])
 def test_claims_hold(name):
     assert judge(checks.load("riemannian")[f"riemannian.{name}"], Effort()).verdict is Verdict.HOLDS
 
@@ -415,3 +415,27 @@ def test_the_table_of_orders_has_a_row_to_each_optimizer_and_each_can_fail(monke
     for name, case in few.items():
         monkeypatch.setattr(orders, "CASES", {**few, name: replace(case, margin=1e-9)})
         assert orders.orders_of_accuracy(Effort()).accepted is not True
+
+
+@given(st.lists(st.floats(-1.0, 1.0), min_size=3, max_size=3))
+@settings(deadline=None, max_examples=30)
+def test_sign_descent_slides_downhill_to_the_minimum_in_finite_time(start):
+    hessian = np.array([[2.0, 0.5, -0.4], [0.5, 1.5, 0.6], [-0.4, 0.6, 1.2]])
+    times = np.linspace(0.0, 12.0, 121)
+    path = sign_slide(hessian, start, times)
+    gradients = path @ hessian
+    np.testing.assert_allclose(path[0], start, atol=1e-12)
+    np.testing.assert_allclose(path[-1], 0.0, atol=1e-12)
+    assert (np.diff(np.einsum("ti,ti->t", path, gradients)) <= 1e-12).all()
+    assert np.abs(np.diff(path, axis=0)).max() <= 0.1 + 1e-12   # no coordinate is faster than 1
+    rests = np.abs(gradients) < 1e-10
+    assert (rests[1:] | ~rests[:-1]).all()   # once at 0, a gradient stays there
+    np.testing.assert_allclose(sign_slide(np.diag([1.0, 2.0, 3.0]), start, times), np.sign(start)
+                               * shrunk(np.abs(start), times), atol=1e-12)
+
+
+def test_a_hessian_that_is_not_diagonally_dominant_is_refused():
+    with pytest.raises(ValueError, match="hessian has a row whose diagonal exceeds the rest by -1; it must be > 0"):
+        sign_slide([[1.0, 2.0], [2.0, 9.0]], [1.0, 1.0], [1.0])
+    with pytest.raises(ValueError, match=r"hessian has shape \(2, 2\); it must be a symmetric matrix"):
+        sign_slide([[1.0, 0.2], [0.1, 9.0]], [1.0, 1.0], [1.0])

@@ -8,7 +8,7 @@ from ...theory.riemannian import matrix_optimizers as matrices
 from ...theory.riemannian import optimizers as vectors
 from ...theory.riemannian.flows import iterates
 from ...theory.riemannian.landscapes import MatrixQuadratic, Quadratic, RippledQuadratic
-from ...theory.riemannian.nonsmooth import SignFlow, chatter, shrunk
+from ...theory.riemannian.nonsmooth import SignFlow, chatter, shrunk, sign_slide
 from .. import judges
 from ..claim import claim
 from .orders import PANEL, TIME, WEIGHTS, weakest
@@ -73,6 +73,46 @@ def _(effort):
 @finite_time_flows.control("a chatter of h/2")
 def _(effort):
     return weakest(**_beyond(lambda h: np.full(4, h / 2)))
+
+
+DOMINANT = np.array([[2.0, 0.6, -0.4, 0.3], [0.6, 1.5, 0.5, -0.2], [-0.4, 0.5, 1.2, 0.1], [0.3, -0.2, 0.1, 0.9]])
+STARTS = np.sin(np.arange(1.0, 97.0) ** 1.2).reshape(24, 4)
+
+
+def _slid_along(effort, exact):
+    """The largest distance between sign descent and a path over 24 starts, in units of h, as h tends to 0."""
+    steps = 2.0 ** -np.arange(6.0, effort.choose(13.0, 15.0))
+    times = steps[-1] * np.arange(1, round(2.0 / steps[-1]) + 1)
+    paths, errors = np.stack([exact(start, times) for start in STARTS], axis=1), []
+    for h in steps:
+        each = round(h / steps[-1])
+        found = iterates(vectors.sign_descent(h), lambda w: w @ DOMINANT, STARTS, len(times) // each)[1:]
+        errors.append(np.abs(found - paths[each - 1::each]).max())
+    return judges.bounded(np.array(errors) / steps, drift=1.5, sizes=1.0 / steps)
+
+
+def _forgetful(start, times):
+    """Each coordinate on its own, as if the Hessian were diagonal."""
+    return np.sign(start) * np.maximum(np.abs(start) - times[:, None], 0.0)
+
+
+@claim("sign_descent_slides", topic="riemannian", paper=LITE, where="sign updates, continuous limit", stance="derived",
+       statement="w' = -sign(A w), A strictly diagonally dominant: g_i = 0 is kept once reached, A_SS w_S' = "
+                 "-A_SN w_N', w(T) = 0 in finite time; steps of h stay O(h) from it")
+def sign_descent_slides(effort):
+    """24 starts in 4 dimensions; a factor 1.5 is set for the chatter's phase."""
+    return _slid_along(effort, lambda start, times: sign_slide(DOMINANT, start, times))
+
+
+@sign_descent_slides.control("every coordinate heads for 0 by itself")
+def _(effort):
+    return _slid_along(effort, _forgetful)
+
+
+@sign_descent_slides.control("off-diagonal curvature weaker by 5 %")
+def _(effort):
+    weaker = DOMINANT * (0.95 + 0.05 * np.eye(4))
+    return _slid_along(effort, lambda start, times: sign_slide(weaker, start, times))
 
 
 FRICTION, SLIDING_TIME = 1.5, 1.0

@@ -9,6 +9,13 @@ and on ``f = sum c_i w_i^2/2`` sign descent does so with ``|w_i|``: in finite ti
 follow exactly up to the arrival; beyond it they alternate between r and h - r for the remainder ``r = |w_i(0)| mod h``,
 so that the distance from the flow is ``max(r, h - r)``, between h/2 and h.
 
+On ``f = w^T A w/2`` with A strictly diagonally dominant sign descent slides (Filippov's solution; derived): once a
+``g_i`` reaches 0 it stays there, and w_i moves at the speed that keeps it there,
+
+    v_N = -sign g_N ,    A_SS v_S = -A_SN v_N ,    |v_S| < 1 ,
+
+so that w is piecewise linear, S only grows, and the minimum is reached after at most d pieces, in finite time.
+
 With momentum (derived).  One coordinate of ``w' = -sign(m + beta g)``, ``m' = a (g - m)``, ``g = c w``.  Where the
 sign is sigma, w is linear and
 
@@ -57,6 +64,54 @@ def chatter(lengths, step):
     step = inside(step, "step", 0.0, math.inf)
     rest = np.mod(numbers(lengths, "lengths"), step)
     return np.where(rest > 0, np.maximum(rest, step - rest), 0.0)
+
+
+def sign_slide(hessian, parameters, times):
+    """Sign descent without momentum on a quadratic ``w^T A w/2``, through every kink.
+
+    Parameters
+    ----------
+    hessian : array_like, shape (d, d)
+        A, symmetric and strictly diagonally dominant with a positive diagonal.
+    parameters : array_like, shape (d,)
+        w(0).
+    times : array_like, shape (n,)
+        Increasing, >= 0.
+
+    Returns
+    -------
+    ndarray, shape (n, d)
+
+    Raises
+    ------
+    ValueError
+        If A is not such: a coordinate might then leave its kink again.
+    """
+    a, times = numbers(hessian, "hessian"), numbers(times, "times")
+    if a.ndim != 2 or a.shape[0] != a.shape[1] or not np.array_equal(a, a.T):
+        raise ValueError(f"hessian has shape {a.shape}; it must be a symmetric matrix")
+    spare = 2.0 * np.diag(a) - np.abs(a).sum(axis=1)
+    if not (spare > 0).all():
+        raise ValueError(f"hessian has a row whose diagonal exceeds the rest by {spare.min():.3g}; it must be > 0")
+    w, begun = row(parameters, "parameters", len(a)), 0.0
+    out, g = np.zeros((len(times), len(a))), a @ w
+    sliding = g == 0
+    todo = np.ones(times.shape, bool)
+    while todo.any() and not sliding.all():
+        v = np.where(sliding, 0.0, -np.sign(g))
+        v[sliding] = np.linalg.solve(a[np.ix_(sliding, sliding)], -(a @ v)[sliding])
+        slope = a @ v
+        left = np.where(~sliding & (np.sign(g) * slope < 0), -g / np.where(slope == 0, 1.0, slope), np.inf)
+        first = int(np.argmin(left))
+        piece = todo & (times <= begun + left[first])
+        out[piece] = w + (times[piece, None] - begun) * v
+        todo &= ~piece
+        if not todo.any():
+            break
+        w, g, begun = w + left[first] * v, g + left[first] * slope, begun + left[first]
+        sliding[first] = True
+        g[sliding] = 0.0
+    return out
 
 
 @dataclass(frozen=True, eq=False)
