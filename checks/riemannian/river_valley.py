@@ -253,33 +253,36 @@ def _damped(effort, law):
     return judges.sign_change(more, np.log(np.array(size)), crossed, width=1.1 * (more[1] - more[0]))
 
 
-def _paired(effort, optimizer, base, steps, along):
-    """Ratios of progress and of the floor, with the standard errors of means of pairs on the same noise."""
-    made = [_pairs(each, steps, along, effort) for each in (optimizer, base)]
-    ratios = []
-    for column in (0, 1):
-        top, bottom = made[0][:, column], made[1][:, column]
-        ratio = top.mean() / bottom.mean()
-        error = np.std(top - ratio * bottom, ddof=1) / np.sqrt(top.size) / bottom.mean()
-        ratios.append((ratio, error))
-    return ratios
+def _ratios(top, bottom):
+    """Ratios of means with the standard errors of pairs on the same noise, column by column."""
+    found = []
+    for own, other in zip(top.T, bottom.T, strict=True):
+        ratio = own.mean() / other.mean()
+        found.append((ratio, np.std(own - ratio * other, ddof=1) / np.sqrt(own.size) / other.mean()))
+    return found
 
 
-def _pairs(optimizer, steps, along, effort):
+def _pairs(optimizer, steps, along, replicas):
     """Progress and floor of single replicas of the curved valley, (R, 2); the last window is the last step alone."""
     made = Descent(CURVED, optimizer, steps, 0.0, noise=[along, 1.0], times=[steps // 4, steps - 1, steps],
                    averaged=True, modes=True)
-    found = made.sample(6, 0, effort.choose(512, 4096))
+    found = made.sample(6, 0, replicas)
     return np.column_stack([found[:, 2, 2], found[:, 1, -1]])
+
+
+@cache
+def _base_pairs(steps, along, replicas):
+    return _pairs(heavy_ball(RATE, MOMENTUM, BETA), steps, along, replicas)
 
 
 def _curved(effort, variants, projector=None, uniform=False, along=0.0):
     """|ratio/expected - 1| within the tolerance, beyond the error bars."""
-    steps, off, errors, alpha = effort.choose(8000, 16_000), [], [], 1.0 - MOMENTUM
+    steps, replicas = effort.choose((8000, 512), (16_000, 4096))
+    off, errors, alpha = [], [], 1.0 - MOMENTUM
     for chi, more in variants.values():
         expected = np.array([chi * (1.0 + alpha * (BETA + more)) / (1.0 + alpha * BETA), 1.0])
         optimizer = heavy_ball(2.0 * RATE, MOMENTUM, BETA) if uniform else _lite(chi, more, CURVED, projector)
-        found = np.array(_paired(effort, optimizer, heavy_ball(RATE, MOMENTUM, BETA), steps, along))
+        found = np.array(_ratios(_pairs(optimizer, steps, along, replicas), _base_pairs(steps, along, replicas)))
         off.append(np.abs(found[:, 0] / expected - 1.0))
         errors.append(found[:, 1] / expected)
     return judges.inequality(off, CURVED_TOLERANCE, stderr=np.array(errors),

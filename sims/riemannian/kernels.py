@@ -37,7 +37,7 @@ ADDITIVE, CURVATURE = 0, 1
 PLAIN, ADAPTIVE, SIGN, CLIPPED = range(4)
 """Rules, with force ``p = m + beta g``: D = 1; ``sqrt v + epsilon``; ``|p|``; ``max(clip h, epsilon, |p|)``."""
 LARGEST = 1e30
-"""A replica one of whose coordinates exceeds this (or is not a number) has diverged."""
+"""A replica the sum of whose moduli exceeds this (or is not a number) has diverged."""
 
 
 class Rule(NamedTuple):
@@ -133,7 +133,7 @@ def buffers(rule, count, g, hessian, m, v):
                 v[j, lane] += weight * (hessian[j, lane] - v[j, lane])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def direction(rule, g, m, v, w, scale, u):
     """``u_1``, and D on the way (``scale``), both (d, LANES)."""
     for j in range(g.shape[0]):
@@ -157,7 +157,7 @@ def direction(rule, g, m, v, w, scale, u):
                 u[j, lane] += rule.decay * w[j, lane]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def project(flat, tangent, bend, u, out):
     """``out = Q u``: Q diagonal with entries ``flat``, or the projector on the tangent ``(1, bend)`` of the floor."""
     if not tangent:
@@ -176,7 +176,7 @@ def project(flat, tangent, bend, u, out):
             out[j, lane] = along * bend[j, lane]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def lift(rule, flat, tangent, bend, g, scale, other, along, u):
     """Turn ``u_1`` into ``(I - Q) u_1 + chi Q u_2``."""
     for j in range(g.shape[0]):
@@ -245,6 +245,7 @@ def run(key, replica, curvature, slope, amplitude, frequency, sigma, rho, rule, 
     r, bend, hessian = np.zeros((d, LANES)), np.zeros((d, LANES)), np.zeros((d, LANES))
     u, other, along, scale = np.zeros((d, LANES)), np.zeros((d, LANES)), np.zeros((d, LANES)), np.ones((d, LANES))
     draws = np.zeros(((d + 3) // 4, 4, LANES), dtype=np.float32)
+    total = np.zeros(LANES)
     for j in range(d):
         w[j, :] = start[j]
     moment, since = 0, -1
@@ -263,8 +264,11 @@ def run(key, replica, curvature, slope, amplitude, frequency, sigma, rho, rule, 
         direction(rule, g, m, v, w, scale, u)
         if rule.chi != 1.0 or rule.more != 0.0:
             lift(rule, flat, tangent, bend, g, scale, other, along, u)
+        total[:] = 0.0
         for j in range(d):
             for lane in range(LANES):
                 w[j, lane] -= rates[k] * u[j, lane]
-                if not abs(w[j, lane]) <= LARGEST and died[lane] < 0:
-                    died[lane] = k + 1
+                total[lane] += abs(w[j, lane])
+        for lane in range(LANES):
+            if not total[lane] <= LARGEST and died[lane] < 0:
+                died[lane] = k + 1
