@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.linalg import expm, polar
+from scipy.linalg import expm, logm, polar
 
 from theorycheck import checks
 from theorycheck.checks.claim import Effort, Verdict, judge
@@ -19,6 +19,7 @@ from theorycheck.theory.riemannian.landscapes import MatrixQuadratic, Quadratic
 from theorycheck.theory.riemannian.lite import Lite, averaged_damping
 from theorycheck.theory.riemannian.matrix_rules import FORMS, PolarFactor
 from theorycheck.theory.riemannian.metric_rules import DenseMetric, DiagonalMetric
+from theorycheck.theory.riemannian.modified_flows import modified
 from theorycheck.theory.riemannian.nonsmooth import SignFlow, chatter, shrunk, sign_slide
 from theorycheck.theory.riemannian.optimizers import Momentum, Optimizer
 from theorycheck.theory.riemannian.polar import CUBIC, MUON, QUINTIC, newton_schulz, polar_factor, singular_value_map
@@ -439,3 +440,31 @@ def test_a_hessian_that_is_not_diagonally_dominant_is_refused():
         sign_slide([[1.0, 2.0], [2.0, 9.0]], [1.0, 1.0], [1.0])
     with pytest.raises(ValueError, match=r"hessian has shape \(2, 2\); it must be a symmetric matrix"):
         sign_slide([[1.0, 0.2], [0.1, 9.0]], [1.0, 1.0], [1.0])
+
+
+@pytest.mark.parametrize("kind", ["heavy ball", "Nesterov", "averaged", "averaged Nesterov"])
+def test_modified_equation_is_the_logarithm_of_a_linear_step(kind):
+    # the step is y -> M y with y = (w, h m or m), so the exact equation is y' = log(M) y / h, to all orders
+    a, b, c, distance = 0.8, 0.4, 1.7, []
+    landscape = Quadratic([c])
+    for h in (2e-2, 1e-2):
+        make = vectors.nesterov if "Nesterov" in kind else vectors.heavy_ball
+        averaged = "averaged" in kind
+        method = make(h if averaged else h**2, 1 - a * h, b if averaged else b / h, averaged)
+        flow = modified(method.flow(landscape.gradient, "adaptive" if averaged else "friction"))
+        scale, columns, model = 1.0 if averaged else h, [], []
+        for y in np.eye(2):
+            state = method.start([y[0]], [0.0])._replace(momentum=np.array([y[1]]) / scale)
+            state = method.step(state, c * y[:1])
+            columns.append([state.parameters[0], scale * state.momentum[0]])
+            model.append(np.concatenate(flow.derivative(0.0, (y[:1], y[1:]))))
+        distance.append(np.abs(logm(np.array(columns).T) / h - np.array(model).T).max())
+    assert distance[1] < 5e-4 and distance[0] / distance[1] == pytest.approx(4.0, rel=0.1)   # what is left is O(h^2)
+
+
+def test_what_has_no_modified_equation_is_refused():
+    gradient = panel(3, 3).gradient
+    with pytest.raises(ValueError, match="Adam has bias correction; it must be without"):
+        modified(vectors.adam(0.1).flow(gradient, "adaptive"))
+    with pytest.raises(ValueError, match="SOAP updates V in a new basis; it must update"):
+        modified(matrices.soap(0.1).flow(gradient, "adaptive"))
