@@ -93,15 +93,20 @@ def landscape_and_method(CurvedValley, Lite, Quadratic, StraightValley, averaged
 
 
 @app.cell
-def experiment(Descent, landscape, method, noise, np, simulate, start, steps):
-    times, path, run, message = np.arange(steps.value + 1), None, None, ""
+def experiment(Descent, landscape, landscape_name, method, noise, np, simulate, start, steps):
+    times, path, run, seen, message = np.arange(steps.value + 1), None, None, {}, ""
     try:
         path = Descent(landscape, method, steps.value, start, noise.value, modes=True, times=times).paths(1)[0]
         run = simulate(landscape, method, steps.value, start, noise=noise.value, replicas=64, seed=2, times=times[1:],
                        modes=True)
+        # mean and standard error of x or of the loss along x, and of the loss across
+        _kept = {"flat": ("r0^2", 0.05) if landscape_name.value == "quadratic" else ("river", 1.0), "sharp": ("r1^2", 5.0)}
+        for _name, (_observable, _unit) in _kept.items():
+            _place = run.coordinates["observable"].tolist().index(_observable)
+            seen[_name] = (_unit * run.mean[:, _place], _unit * run.stderr[:, _place])
     except (ValueError, ArithmeticError) as refused:
         message = str(refused)
-    return message, path, run, times
+    return message, path, run, seen, times
 
 
 @app.cell
@@ -148,7 +153,7 @@ def predictions(base, chi, flat_damping, landscape, landscape_name, np, noise, o
 
 
 @app.cell
-def picture(expected, flow, landscape, landscape_name, np, path, run, style, times):
+def picture(expected, flow, landscape, landscape_name, np, path, seen, style, times):
     with style.applied():
         drawing, (plane, flat_axes, sharp_axes) = style.new(1, 3, width=12.0, height=3.9, width_ratios=[1.5, 1, 1])
         if path is not None:
@@ -167,11 +172,11 @@ def picture(expected, flow, landscape, landscape_name, np, path, run, style, tim
                 plane.plot(*flow.T, **style.theory(2), label="its flow, no noise")
             plane.set(xlabel="flat direction", ylabel="sharp direction", xlim=(_low, _high), ylim=(-_tall, _tall))
             plane.legend(loc="upper right", frameon=True, edgecolor="none")
-            for _axis, _place, _name, _label in (
-                    (flat_axes, 2, "flat", "loss, flat direction" if landscape_name.value == "quadratic" else
-                     "progress along the river"), (sharp_axes, 1, "sharp", "loss across, sharp direction")):
-                style.band(_axis, times[1:], run.mean[:, _place], run.stderr[:, _place], 1)
-                _axis.plot(times[1::8], run.mean[::8, _place], **style.measurement(1, markersize=3.5),
+            for _axis, _name, _label in (
+                    (flat_axes, "flat", "loss, flat direction" if landscape_name.value == "quadratic" else
+                     "progress along the river"), (sharp_axes, "sharp", "loss across, sharp direction")):
+                style.band(_axis, times[1:], *seen[_name], 1)
+                _axis.plot(times[1::8], seen[_name][0][::8], **style.measurement(1, markersize=3.5),
                            label="mean of 64 runs")
                 if expected is not None:
                     _axis.plot(times, expected[_name], **style.theory(0), label="exact expectation")
@@ -184,7 +189,7 @@ def picture(expected, flow, landscape, landscape_name, np, path, run, style, tim
 
 @app.cell
 def numbers(base, beta, chi, expected, flat_damping, flow_message, landscape_name, linear, memory, message, mo, modes,
-            noise, np, river, run):
+            noise, np, river, seen):
     lines = []
     if linear:
         _s, _limit = 10.0 * base.rate, float(modes.largest_step(memory, beta))
@@ -198,11 +203,11 @@ def numbers(base, beta, chi, expected, flat_damping, flow_message, landscape_nam
             _speed = river.river_speed(base.rate, 0.3, memory, beta + flat_damping.value, chi.value)
             lines.append(f"- speed along the river {float(_speed):.4g} per step")
     worst = None
-    if run is not None:
-        lines.append(f"- at the end, mean of 64 runs: flat {run.mean[-1, 2]:.3g}, sharp **{run.mean[-1, 1]:.3g}** "
-                     f"+- {run.stderr[-1, 1]:.1g}")
+    if seen:
+        (_mean, _error), (_along, _) = seen["sharp"], seen["flat"]
+        lines.append(f"- at the end, mean of 64 runs: flat {_along[-1]:.3g}, sharp **{_mean[-1]:.3g}** +- {_error[-1]:.1g}")
         if expected is not None and noise.value > 0:
-            worst = float(np.abs((run.mean[:, 1] - expected["sharp"][1:]) / run.stderr[:, 1]).max())
+            worst = float(np.abs((_mean - expected["sharp"][1:]) / _error).max())
             lines.append(f"- the sharp loss is at most {worst:.1f} standard errors off its expectation")
     notices = [mo.callout(mo.md(_text), kind="warn") for _text in (message, flow_message) if _text]
     mo.vstack([mo.md("\n".join(lines)), *notices])
