@@ -34,7 +34,7 @@ def variant(landscape, rate, factor, chi, more):
                 "chi (1 + alpha beta_2)/alpha; in words: mean end and mean loss above the river of many runs, standard "
                 "error in the last digits. LITE comes four times as far and no higher; it cuts corners, and so "
                 "comes a little further than theory says.",
-        claims=("riemannian.noise_floor",))
+        claims=("riemannian.curved_river", "riemannian.river_progress"))
 def river_above(effort):
     """One path each, panel under panel."""
     valley, rate, noise, steps = CurvedValley(0.2, 20.0, 0.3, 2.0), 0.005, [0.2, 2.0], effort.choose(300, 600)
@@ -80,7 +80,7 @@ def _gradient_flow(valley, steps, rate, chi, damping):
                 "LITE on the same line and all rates doubled on a wider one. Right: speed along the river against the "
                 "loss that noise leaves across it, both relative to the base method; crosses: theory, markers: "
                 "simulation with 2 standard errors.",
-        claims=("riemannian.noise_floor",))
+        claims=("riemannian.sharp_floor", "riemannian.river_progress", "riemannian.uniform_rate"))
 def river_section(effort):
     """Histograms, and one point for each variant."""
     fig, (section, plane) = style.new(1, 2, width=10.4, height=4.2)
@@ -89,7 +89,7 @@ def river_section(effort):
     for index, (label, factor, chi, more) in enumerate(VARIANTS):
         made = Descent(STRAIGHT, variant(STRAIGHT, RATE, factor, chi, more), steps, 0.0, NOISE, modes=True,
                        times=np.arange(100, steps + 1, 10))
-        paths = made.paths(SEED, effort.choose(1500, 10000))
+        paths = made.paths(SEED, effort.choose(8000, 40_000))
         y, x = paths[..., 1], paths[..., 0]
         s = factor * RATE * STRAIGHT.curvatures[0]
         variance = float(modes.noise_floor(s, MOMENTUM, 1 / MOMENTUM, STRAIGHT.curvatures[0], NOISE))
@@ -128,7 +128,8 @@ def river_section(effort):
                 "Lines: expectations in closed form and by the exact recursion of second moments; markers: simulation, "
                 "2 standard errors. LITE gains on the left and nothing changes on the right; a rate doubled for all "
                 "gains as much and pays for it.",
-        claims=("riemannian.second_moment_path", "riemannian.noise_floor"))
+        claims=("riemannian.river_start", "riemannian.river_progress", "riemannian.second_moment_path",
+                "riemannian.sharp_floor"))
 def flat_and_sharp(effort):
     """Five variants on the same noise."""
     fig, (flat, sharp) = style.new(1, 2, width=10.4, height=4.2)
@@ -137,7 +138,7 @@ def flat_and_sharp(effort):
     for index, (label, factor, chi, more) in enumerate(VARIANTS):
         times = np.unique(np.round(np.geomspace(2, 200, 12) * 1.1**index).astype(int))
         run = simulate(STRAIGHT, variant(STRAIGHT, RATE, factor, chi, more), int(times[-1]), [0.0, 1.0], noise=NOISE,
-                       replicas=effort.choose(512, 8192), seed=SEED, times=times, **effort.engine)
+                       replicas=effort.choose(4096, 32_768), seed=SEED, times=times, **effort.engine)
         place = {name: run.coordinates["observable"].tolist().index(name) for name in ("river", "sharp")}
         damping = 1 / MOMENTUM + more
         along = river.river_progress(fine, factor * RATE, STRAIGHT.slope, MOMENTUM, damping, chi)
