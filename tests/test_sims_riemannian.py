@@ -84,8 +84,17 @@ def test_results_do_not_depend_on_workers_chunks_or_neighbours():
     assert np.array_equal(whole[17:23], made.sample(7, 17, 6))
     one = engine.estimate(made, replicas=40, seed=7, chunk=40)
     assert one == engine.estimate(made, replicas=40, seed=7, chunk=16, jobs=2)
-    matrices = MatrixDescent(MatrixQuadratic([2.0, 1.0, 0.1]), MuonLite(gain=2.0), [0.1, 0.3], 8, np.ones((4, 3)), 0.1)
-    assert np.allclose(matrices.sample(1, 0, 5)[3], matrices.sample(1, 3, 1)[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("rates", [[0.1], [0.1, 0.2]])
+@pytest.mark.parametrize("optimizer", [MuonLite(gain=2.0, flat_damping=1.0, rank=2), MuonLite(gain=2.0, stages=None),
+                                       matrix_optimizers.shampoo(1.0, epsilon=1e-6), matrix_optimizers.soap(1.0)])
+def test_a_replica_of_matrices_does_not_depend_on_its_neighbours(optimizer, rates):
+    made = MatrixDescent(MatrixQuadratic(np.geomspace(50.0, 1e-3, 16)), optimizer, rates, 10, np.full((24, 16), 2.0),
+                         0.1, 0.1, 2, times=[0, 5, 10])
+    whole = made.sample(0, 0, 66)
+    for first, count in ((0, 1), (3, 2), (62, 4), (65, 1)):
+        assert np.array_equal(whole[first:first + count], made.sample(0, first, count))
 
 
 def test_averages_are_means_of_snapshots():

@@ -162,6 +162,9 @@ class MatrixDescent:
 
     def _group(self, key, replicas):
         """Observations of a few replicas at once, (R, L, T, 4)."""
+        if replicas.size * self.rates.size == 1:   # NumPy sums a lone matrix in another order than one of many
+            return self._group(key, np.repeat(replicas, 2))[:1]
+
         def normals(step, purpose):
             m, n = self.scale.shape
             return streams.normals(key, replicas, step, m * n, purpose=purpose).reshape(-1, m, n).astype(float)
