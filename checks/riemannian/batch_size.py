@@ -44,10 +44,11 @@ def _(effort):
 @claim("linear_batch_gain", topic="riemannian", paper=LITE, where="Algorithm 1, quadratics", stance="derived",
        statement="linear gradients, exact Q, given samples: eta ~ b, and the gain does not depend on b")
 def linear_batch_gain(effort):
-    """Nesterov's method, lambda_j = j^-1.5, chi = 2, N = 2^16, b = 64, 128, 256; to 7 % (set), and eta/b to a step.
+    """Nesterov's method, lambda_j = j^-1.5, chi = 2, N = 2^16, b = 64, 128, 256 (full: from 16), eta/b to a grid step.
 
     As long as eta is far below the largest step, T steps of rate eta at batch b are the same diffusion for all b at
-    equal eta T and eta/b.
+    equal eta T and eta/b.  The tolerance, 10 %, is set: the buffer takes 1/alpha = 10 steps of T >= 256, or 4 %, of
+    either run.
     """
     return _linear(effort, lambda b: 2**16 // b)
 
@@ -98,5 +99,5 @@ def _linear(effort, steps_of):
                                                    0.0, b, np.ones(LINEAR.size))[-1] @ LINEAR for chi in (1.0, 2.0)]
         gains.append(1.0 - ends[1].min() / ends[0].min())
         best.append(rates[np.argmin(ends[0])] / b)
-    return judges.every(gain=judges.bounded(gains, spread=1.07, at={"b": list(batches)}),
+    return judges.every(gain=judges.bounded(gains, spread=1.1, at={"b": list(batches)}),
                         rate=judges.bounded(best, spread=2.0 ** (1.0 / 3.0) * (1.0 + 1e-12)))
