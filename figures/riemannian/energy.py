@@ -19,7 +19,7 @@ RATIOS = (0.25, 1.0, 2.0, 5.0)
 
 @figure("adam_energy", topic="riemannian", title="Adam's Lyapunov function",
         caption="V = f + sum m^2/(2 a sqrt(v)) on a quadratic with curvatures 1, 10, 0.1, with 1-b1 = a h, 1-b2 = b "
-                "h, a = 1. Left: V in time; lines: Adam's flow, markers: Adam at h = 0.002. Right: V' in units of the "
+                "h, a = 1. Left: V in time; lines: Adam's flow, markers: Adam at a small h. Right: V' in units of the "
                 "kinetic energy (lines: the flow; markers: differences of V along Adam) under its largest value b/2 - "
                 "2a (dotted). V falls at all times if b <= 4a; beyond, it rises where a coordinate passes its "
                 "minimum.",
@@ -73,8 +73,8 @@ SLOPE = Quadratic([0.05, 4.0])
 
 @figure("dissipation", topic="riemannian", title="What LITE dissipates",
         caption="Energy V = f + p^T F^-1 p/2 of momentum on a quadratic with curvatures 0.05 and 4, friction 1. Left: "
-                "V in time; lines: the flow, markers: Algorithm 1 at h = 0.02. Right: what friction in "
-                "either direction and Hessian damping in the flat one take until t = 8; bars: integrals of the exact "
+                "V in time; lines: the flow, markers: Algorithm 1 at a small h. Right: what friction in either "
+                "direction and Hessian damping in the flat one take until t = 8; bars: integrals of the exact "
                 "dissipation, which add up to the loss of energy (markers: that of Algorithm 1).",
         claims=("riemannian.momentum_energy",))
 def dissipation(effort):

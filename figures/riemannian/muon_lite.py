@@ -21,11 +21,11 @@ MOMENTUM = 0.9
 
 @figure("muon_lite", topic="riemannian", title="Muon-LITE: loss over learning rate, gain over batch size",
         caption="Matrices 12 x 8 with two sharp columns; a cosine; markers: means over runs, 2 standard errors. Left: "
-                "final loss with little noise; chi = 2 in all directions is Muon at half the rate (the line is Muon's, "
-                "moved). Right: share of Muon's loss that chi = 2 takes off, both at their best learning rates (chosen "
-                "on one half of the runs, judged on the other), for given numbers of samples; dashed: linear gradients "
-                "and exact Q, Nesterov, where exact second moments give a gain without any batch size in it (b in "
-                "units of 64).",
+                "final loss with little noise; chi = 2 in all directions is Muon at half the rate (the line is "
+                "Muon's, moved). Right: share of Muon's loss that chi = 2 takes off, both at their best learning "
+                "rates (chosen on one half of the runs, judged on the other), for a given number of samples; dashed: "
+                "linear gradients and exact Q, Nesterov, where exact second moments give a gain without any batch "
+                "size in it (b in units of 64).",
         claims=("riemannian.flat_gain", "riemannian.uniform_gain", "riemannian.batch_gain",
                 "riemannian.linear_batch_gain"))
 def muon_lite(effort):

@@ -30,10 +30,10 @@ def variant(landscape, rate, factor, chi, more):
 @figure("river_above", topic="riemannian", title="A winding river valley from above",
         caption="Paths of Nesterov's method, of LITE (chi = 2 and damping beta_2 + 10 along the river) and with all "
                 "learning rates doubled, on the same noise; markers: every 30th step; dark line: the river; shading: "
-                "height above it. Dashed: where a path on the floor would end, by the speed of gradient flow times eta "
-                "chi (1 + alpha beta_2)/alpha; in words: mean end and mean loss above the river of many runs, standard "
-                "error in the last digits. LITE comes four times as far and no higher; it cuts corners, and so "
-                "comes a little further than theory says.",
+                "height above it. Dashed: where a path on the floor would end, by the speed of gradient flow times "
+                "eta chi (1 + alpha beta_2)/alpha; in words: mean end and mean loss above the river of many runs, "
+                "standard error in the last digits. LITE comes four times as far at nearly the same height; it cuts "
+                "corners, and so comes a little further than theory says.",
         claims=("riemannian.curved_river", "riemannian.river_progress"))
 def river_above(effort):
     """One path each, panel under panel."""
@@ -75,11 +75,11 @@ def _gradient_flow(valley, steps, rate, chi, damping):
 
 
 @figure("river_section", topic="riemannian", title="The river valley in cross-section",
-        caption="A straight valley. Left: where the steps of many runs lie across the river (markers: shares; "
-                "lines: a Gaussian of the exact stationary variance) in the parabola of the loss, base method and "
-                "LITE on the same line and all rates doubled on a wider one. Right: speed along the river against the "
-                "loss that noise leaves across it, both relative to the base method; crosses: theory, markers: "
-                "simulation with 2 standard errors.",
+        caption="A straight valley. Left: where the steps of many runs lie across the river (markers: shares; lines: "
+                "a Gaussian of the exact stationary variance) in the parabola of the loss, base method and LITE on "
+                "the same line and all rates doubled on a wider one. Right: speed along the river against the loss "
+                "that noise leaves across it, both relative to the base method; crosses: theory, markers: simulation "
+                "with 2 standard errors.",
         claims=("riemannian.sharp_floor", "riemannian.river_progress", "riemannian.uniform_rate"))
 def river_section(effort):
     """Histograms, and one point for each variant."""
@@ -124,10 +124,10 @@ def river_section(effort):
 
 
 @figure("flat_and_sharp", topic="riemannian", title="Flat against sharp progress, with and without LITE",
-        caption="A straight valley, start one unit up the hill. Left: progress along the river; right: loss across it. "
-                "Lines: expectations in closed form and by the exact recursion of second moments; markers: simulation, "
-                "2 standard errors. LITE gains on the left and nothing changes on the right; a rate doubled for all "
-                "gains as much and pays for it.",
+        caption="A straight valley, start one unit up the hill. Left: progress along the river; right: loss across "
+                "it. Lines: expectations in closed form and by the exact recursion of second moments; markers: "
+                "simulation, 2 standard errors. LITE gains on the left and nothing changes on the right; a rate "
+                "doubled for all gains as much and pays for it.",
         claims=("riemannian.river_start", "riemannian.river_progress", "riemannian.second_moment_path",
                 "riemannian.sharp_floor"))
 def flat_and_sharp(effort):
