@@ -167,7 +167,8 @@ def map_of_emergence(effort):
     weights, similarities = np.geomspace(0.1, 30.0, count), np.linspace(0.05, 0.69, count)
     times = emergence_times(weights, similarities[:, None], 1e-4)
     mesh = right.pcolormesh(weights, similarities, np.log10(times), cmap="cividis", shading="nearest", rasterized=True)
-    lines = right.contour(weights, similarities, np.log10(times), levels=np.arange(1.0, 6.0, 0.5), colors="white",
+    lines = right.contour(weights, similarities, np.log10(times), levels=np.arange(1.0, 6.0, 0.5),
+                          colors=["white"] * 5 + ["black"] * 5,
                           linewidths=0.8)
     right.clabel(lines, fontsize=8)
     right.set(xscale="log", xlabel=r"weight $\alpha$ of the 4-gram", ylabel=r"similarity $y = w_\star^2$")

@@ -55,7 +55,8 @@ def sgd(effort):
             index = place + 1 - number
             mean, error = run.mean[:, column], run.stderr[:, column]
             shown, spread = change(mean) / scale, (change(mean + error) - change(mean - error)) / (2 * scale)
-            axis.plot(fine, change(line) / scale, **style.theory(index, linestyle="-"), label=label)
+            axis.plot(fine, change(line) / scale, **style.theory(index, linestyle="-"))
+            axis.plot([], [], **style.measurement(index, linestyle="-"), label=label)
             if moved is not None:
                 later = change(moved) / scale
                 axis.plot(fine, later, **style.theory(index, linestyle=(0, (4, 2)), linewidth=1.2))
