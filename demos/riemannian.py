@@ -116,7 +116,7 @@ def limiting_flow(landscape, method, np, path, scaling, start, steps):
 
     def slope(w):
         if next(_left, None) is None:
-            raise ArithmeticError(f"the flow takes more than {patience} evaluations so far from the method: not drawn")
+            raise ArithmeticError(f"the flow is not drawn: it takes more than {patience} evaluations of the gradient")
         return landscape.gradient(w)
 
     if path is not None and scaling is not None:
