@@ -54,7 +54,7 @@ def _(effort):
 @claim("noisy_gain", topic="riemannian", paper=LITE, where="Muon-LITE", stance="derived",
        statement="much noise, rates tuned: the gain of chi = 2 vanishes, |gain| <= 0.04")
 def noisy_gain(effort):
-    """sigma = 0.4 (the margin is set); runs still learn: Muon ends below 0.85 of the flat columns' loss at the start."""
+    """sigma = 0.4 (the margin is set); runs learn: Muon ends below 0.85 of the flat columns' loss at the start."""
     return _vanishing(effort, HIGH)
 
 
