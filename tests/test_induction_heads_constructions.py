@@ -327,7 +327,7 @@ ONE = AttentionLayer([1.0], np.zeros((1, 2, 2)), np.zeros((1, 2, 2)), EYE[None],
     (lambda: AttentionLayer([], np.zeros((0, 1, 2)), np.zeros((0, 1, 2)), np.zeros((0, 1, 2)), np.zeros((0, 2, 1))),
      "0 heads"),
     (lambda: AttentionLayer([1.0], np.zeros((1, 2, 2)), np.zeros((1, 3, 2)), EYE[None], EYE[None]), "key has shape"),
-    (lambda: AttentionLayer([np.inf], *[EYE[None]] * 4), "slopes holds NaN or infinity"),
+    (lambda: AttentionLayer([np.inf], *[EYE[None]] * 4), "slopes hold NaN or infinity"),
     (lambda: TwoLayerAttention(np.zeros((3, 2)), ONE, ONE), "first layer reads 2 numbers; it must be 3"),
     (lambda: TwoLayerAttention(EYE, ONE, ONE, first_key=1), "first_key is 1; it must be an integer >= 2"),
     (lambda: TwoLayerAttention(EYE, ONE, ONE)(np.zeros((5, 3))), "tokens have dimension 3; it must be 2"),
@@ -371,8 +371,64 @@ def test_patch_model_writes_the_fitted_features_of_its_patches(n, d):
     np.testing.assert_allclose(np.maximum(points @ line[0].T + line[1], 0) @ line[2], 1.0 + points, atol=1e-9)
 
 
+KNOWN = generic.exponential_decomposition(3)
+ALTERNATING = np.array([[1.0, 1.0], [-1.0, -1.0]] * 3)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: constructions.bigram_model(EYE, 2.0)(1e200 * ALTERNATING), r"reach 1e\+200; they must be at most 1e\+20"),
+    (lambda: targets.bigram_induction(1e200 * ALTERNATING, EYE), "tokens reach 1e"),
+    (lambda: constructions.bigram_model(1e300 * EYE, 2.0), "similarities reach 1e.300; they must be at most 1e"),
+    (lambda: targets.generic_induction(ALTERNATING, lambda q, k: np.zeros(7), 2), r"it must broadcast to \(4,\)"),
+    (lambda: targets.similarity_matrix(EYE, "x"), "size is 'x'; it must be an integer >= 1"),
+    (lambda: softmax([np.nan, 1.0]), "logits are .* none NaN"),
+    (lambda: softmax([np.inf, 1.0]), "they must be an array of numbers below infinity"),
+    (lambda: softmax(3.0), "they must be an array"),
+    (lambda: position_bias(0, 1.0), "length is 0; it must be an integer >= 1"),
+    (lambda: position_bias(3, np.nan), "slopes hold NaN"),
+    (lambda: ONE.weights(np.zeros((4, 3))), r"hidden numbers have shape \(4, 3\); it must be \(..., L, 2\)"),
+    (lambda: ONE.weights([[np.nan, 0.0]] * 4), "they must be finite"),
+    (lambda: ONE.weights(np.zeros((4, 2)), 9), "first_key is 9; it must be at most 4"),
+    (lambda: ONE.last_weights(np.zeros((4, 2)), 0), "first_key is 0; it must be an integer >= 1"),
+    (lambda: ONE.read(np.zeros((1, 2, 3)), np.zeros((4, 2))), r"it must be \(..., 1, Q, 4\)"),
+    (lambda: FeedForward(np.zeros((3, 2)), np.zeros(3), np.zeros((2, 3)))(np.zeros(3)), r"it must be \(..., 2\)"),
+    (lambda: constructions.lag_layer([1.0], [[1.0]], 2, 3), "width is 3; it must be an integer >= 4"),
+    (lambda: constructions.lag_layer([1.0], [1.0], 2, 4), r"value weights have shape \(1,\); it must be \(lags, H\)"),
+    (lambda: constructions.previous_tokens(0, 1), "size is 0"),
+    (lambda: constructions.patch_readers(3, 1, 2), "width is 2; it must be an integer >= 3"),
+    (lambda: constructions.bigram_model([[1, 2], [3]], 1.0), "similarities are .* they must be numbers"),
+    (lambda: constructions.ngram_model(EYE, 2, 0.5), "nodes are 0.5; they must be a sequence"),
+    (lambda: lag_selection.kernel((0.5,), (np.nan,), 4), "they must be finite numbers"),
+    (lambda: lag_selection.rounding("x"), "they must be finite numbers"),
+    (lambda: lag_selection.folded(EYE, 3), r"weights have shape \(2, 2\); it must be \(n,\)"),
+    (lambda: lag_selection.workable_heads(0.5, 0, 4), "lags is 0; it must be an integer >= 1"),
+    (lambda: generic.decompose(lambda q, k: np.zeros(7), 1, 1, 9), r"shape \(7,\); it must broadcast to \(9, 9\)"),
+    (lambda: generic.decompose(lambda q, k: q - k, 2, 1, 5), r"shape \(25, 25, 2\); it must broadcast to \(25, 25\)"),
+    (lambda: generic.decompose(3, 1, 1, 9), "similarity is 3; it must be a function of two patches"),
+    (lambda: generic.decompose(exponential, 2, 2, 5).left(np.zeros((3, 4))), r"shape \(3, 4\); it must be \(..., 2\)"),
+    (lambda: KNOWN.left([5.0]), r"their numbers must be in \[-1, 1\]"),
+    (lambda: KNOWN.left([np.nan]), r"their numbers must be in \[-1, 1\]"),
+    (lambda: generic.spline(3, 4), "functions are 3; they must be a function of points"),
+    (lambda: generic.spline_logits(KNOWN, 4, 3.0, 0.0), r"must be in \[-1, 1\]"),
+    (lambda: random_features.hinge_variance(KNOWN, 0.3), r"points has shape \(\); it must be \(p,\)"),
+    (lambda: random_features.curvature(KNOWN, 2.0), r"must be in \[-1, 1\]"),
+    (lambda: random_features.mean_square_error(KNOWN, 0, [0.0], [0.0]), "hinges is 0; it must be at least 1"),
+    (lambda: random_features.mean_square_error(KNOWN, 3, [0.0], [0.0, 1.0]), "they must be as many"),
+])
+def test_no_input_becomes_nan_or_a_traceback(call, message):
+    with pytest.raises(ValueError, match=message) as refusal:
+        call()
+    assert "\n" not in str(refusal.value)
+
+
 @pytest.mark.parametrize("call, message", [
     (lambda: ridge_network.hinges(0, 3), "size is 0; it must be an integer >= 1"),
+    (lambda: ridge_network.fit(lambda x: x[:2], 1, 9), r"functions return shape \(2, 1\); it must be \(44, K\)"),
+    (lambda: ridge_network.fit(lambda x: x * np.nan, 1, 9), "and finite"),
+    (lambda: ridge_network.fit(lambda x: x, 6, 9, 40), "order.size must be at most 4096: fewer neurons"),
+    (lambda: ridge_network.patch_model(3, 2, 9, (0.5,)), "decomposition is 3; it must be a Decomposition"),
+    (lambda: ridge_network.patch_model(KNOWN, 2, 9, lag_selection.spaced_nodes(60, 0.25)), "at most 46 heads"),
+    (lambda: generic.generic_model(KNOWN, 9, lag_selection.spaced_nodes(60, 0.25)), "at most 46 heads for n = 2"),
     (lambda: ridge_network.fit(lambda x: x, 1, 9, 4), "order.size must be at least 11"),
     (lambda: ridge_network.patch_model(generic.exponential_decomposition(2), 3, 4, (0.1, 0.2)), "multiple of n - 1"),
     (lambda: ridge_network.patch_model(generic.decompose(exponential, 2, 2, 6), 3, 4, (0.1,)), "at least 2 heads"),

@@ -26,9 +26,9 @@ import math
 
 import numpy as np
 
-from ..arguments import number, shown
-from .attention import AttentionLayer, TwoLayerAttention, whole
-from .lag_selection import exact_nodes, rounding, value_weights, vandermonde_error, workable_heads
+from ..arguments import number, numbers, shown
+from .attention import AttentionLayer, TwoLayerAttention, limited, whole
+from .lag_selection import checked_nodes, exact_nodes, rounding, value_weights, vandermonde_error, workable_heads
 from .targets import similarity_matrix
 
 
@@ -82,8 +82,7 @@ def ngram_model(similarity, n, nodes) -> TwoLayerAttention:
         are so large that float64 fetches nothing (:func:`.lag_selection.rounding` reaches 1).
     """
     matrix, n, nodes = _ngram(similarity, n, nodes)
-    values = np.array([_representable(nodes, lag, n) for lag in range(1, n)])
-    return _matching_model(matrix, n, np.array([-math.log(node) for node in nodes]), values)
+    return _matching_model(matrix, n, np.array([-math.log(node) for node in nodes]), lag_values(nodes, n))
 
 
 def bigram_bound(similarity, slope, radius=1.0) -> float:
@@ -113,7 +112,8 @@ def ngram_bound(similarity, n, nodes, radius=1.0) -> float:
     """
     matrix, n, nodes = _ngram(similarity, n, nodes)
     exact = exact_nodes(nodes)
-    errors = [float(vandermonde_error(exact, lag)) + rounding(_representable(nodes, lag, n)) for lag in range(1, n)]
+    errors = [float(vandermonde_error(exact, lag)) + rounding(values)
+              for lag, values in enumerate(lag_values(nodes, n), 1)]
     key, query = max(errors), max(errors[:-1], default=0.0)
     return _radius(radius) ** 3 * float(np.abs(matrix).sum()) * (query * (1.0 + key) + key)
 
@@ -137,8 +137,40 @@ def hardest_sequence(length) -> np.ndarray:
     return (1.0 - 2.0 * (np.arange(whole(length, "length", 3)) % 2))[:, None]
 
 
+def lag_values(nodes, n) -> np.ndarray:
+    """Value weights of the lags 1..n-1 in float64.
+
+    Parameters
+    ----------
+    nodes : sequence, length H >= n - 1
+        ``e^{-p_h}``, distinct, in (0, 1).
+    n : int
+        At least 2.
+
+    Returns
+    -------
+    ndarray, shape (n-1, H)
+
+    Raises
+    ------
+    ValueError
+        Out of these ranges, or if :func:`.lag_selection.rounding` of a lag reaches 1: float64 fetches nothing then.
+    """
+    n, nodes = whole(n, "n", 2), checked_nodes(nodes)
+    if len(nodes) < n - 1:
+        raise ValueError(f"nodes are {len(nodes)}; n = {n} takes at least {n - 1} heads")
+    found = np.array([value_weights(nodes, lag) for lag in range(1, n)], dtype=np.float64)
+    for lag, values in enumerate(found, 1):
+        if not rounding(values) < 1:
+            most = workable_heads(max(nodes), n - 1, len(nodes))
+            raise ValueError(f"nodes are {len(nodes)}; float64 loses lag {lag} in rounding, on equally spaced nodes up "
+                             f"to {float(max(nodes)):.4g} it bears at most {most} heads for n = {n}")
+    return found
+
+
 def previous_tokens(size, dimension) -> np.ndarray:
-    """``W_E``, shape (size d, d): a token goes to block 0 of the residual stream."""
+    """``W_E``, shape (size d, d), for size, d >= 1: a token goes to block 0 of the residual stream."""
+    size, dimension = whole(size, "size", 1), whole(dimension, "dimension", 1)
     return np.eye(size * dimension, dimension)
 
 
@@ -150,15 +182,24 @@ def lag_layer(slopes, values, dimension, width) -> AttentionLayer:
     slopes : array_like, shape (H,)
     values : array_like, shape (lags, H)
     dimension : int
-        d; block i is the coordinates i d, ..., (i+1) d - 1.
+        d >= 1; block i is the coordinates i d, ..., (i+1) d - 1.
     width : int
         D >= (lags + 1) d.
+
+    Raises
+    ------
+    ValueError
+        Out of these ranges.
     """
-    lags, heads = np.shape(values)
+    values, dimension = limited(values, "value weights"), whole(dimension, "dimension", 1)
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f"value weights have shape {values.shape}; it must be (lags, H)")
+    lags, heads = values.shape
+    width = whole(width, "width", (lags + 1) * dimension)
     identity = np.eye(dimension)
     output = np.zeros((heads, width, dimension))
     for lag in range(1, lags + 1):
-        output[:, lag * dimension:(lag + 1) * dimension] = np.asarray(values)[lag - 1, :, None, None] * identity
+        output[:, lag * dimension:(lag + 1) * dimension] = values[lag - 1, :, None, None] * identity
     nothing = np.zeros((heads, dimension, width))
     return AttentionLayer(slopes, nothing, nothing, np.tile(np.eye(dimension, width), (heads, 1, 1)), output)
 
@@ -167,30 +208,31 @@ def patch_readers(n, dimension, width) -> tuple:
     """Matrices that read the query and the key patch from ``h_s``, each of shape ((n-1) d, D), oldest token first.
 
     The query patch is blocks n-2, ..., 0; the key patch is blocks n-1, ..., 1.
+
+    Parameters
+    ----------
+    n : int
+        At least 2.
+    dimension : int
+        d >= 1.
+    width : int
+        D >= n d.
     """
+    n, dimension = whole(n, "n", 2), whole(dimension, "dimension", 1)
+    width = whole(width, "width", n * dimension)
     blocks = np.eye(n * dimension, width).reshape(n, dimension, width)
     size = ((n - 1) * dimension, width)
     return blocks[:n - 1][::-1].reshape(size), blocks[1:][::-1].reshape(size)
 
 
 def _ngram(similarity, n, nodes):
-    n, nodes = whole(n, "n", 2), tuple(nodes)
+    n, nodes = whole(n, "n", 2), checked_nodes(nodes)
     matrix = _square(similarity)
     if len(matrix) % (n - 1):
         raise ValueError(f"similarity has size {len(matrix)}; it must be a multiple of n - 1 = {n - 1}")
     if len(nodes) < n - 1:
         raise ValueError(f"nodes are {len(nodes)}; n = {n} takes at least {n - 1} heads")
     return matrix, n, nodes
-
-
-def _representable(nodes, lag, n):
-    """Value weights in float64, whose rounding must leave something of the lag."""
-    values = np.array(value_weights(nodes, lag), dtype=np.float64)
-    if not rounding(values) < 1:
-        most = workable_heads(max(nodes), n - 1, len(nodes))
-        raise ValueError(f"nodes are {len(nodes)}; float64 loses lag {lag} in rounding, on equally spaced nodes up to "
-                         f"{float(max(nodes)):.4g} it bears at most {most} heads for n = {n}")
-    return values
 
 
 def _matching_model(matrix, n, slopes, values):
@@ -204,7 +246,8 @@ def _matching_model(matrix, n, slopes, values):
 
 
 def _square(similarity):
-    size = np.shape(similarity)
+    similarity = numbers(similarity, "similarities")
+    size = similarity.shape
     if len(size) != 2 or size[0] != size[1] or size[0] == 0:
         raise ValueError(f"similarity has shape {size}; it must be square")
     return similarity_matrix(similarity, size[0])

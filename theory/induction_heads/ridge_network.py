@@ -21,8 +21,8 @@ import numpy as np
 from scipy.special import ndtri
 
 from .attention import AttentionLayer, FeedForward, TwoLayerAttention, whole
-from .constructions import lag_layer, patch_readers
-from .lag_selection import value_weights
+from .constructions import lag_layer, lag_values, patch_readers
+from .generic import LARGEST_GRID, function_values, known, tensor_rule
 
 
 def hinges(size, neurons) -> tuple:
@@ -34,6 +34,16 @@ def hinges(size, neurons) -> tuple:
         m >= 1.
     neurons : int
         M >= 1.
+
+    Returns
+    -------
+    directions : ndarray, shape (m + 1 + M, m)
+    biases : ndarray, shape (m + 1 + M,)
+
+    Raises
+    ------
+    ValueError
+        Out of these ranges.
     """
     size, neurons = whole(size, "size", 1), whole(neurons, "neurons", 1)
     ratio = 2.0         # root of x^(m+2) = x + 1, whose powers spread m + 1 coordinates evenly
@@ -55,10 +65,10 @@ def fit(functions, size, neurons, order=None) -> tuple:
     functions : callable
         From points (p, m) to values (p, K).
     size, neurons : int
-        m and M.
+        m and M, at least 1.
     order : int, optional
-        Gauss nodes in each dimension; order^m at least m + 1 + M, the number of weights, and by default four times it:
-        between nodes that are hardly more than the weights, the fit goes astray.
+        Gauss nodes in each dimension; order^m at least m + 1 + M, the number of weights, at most 4096, and by default
+        four times the weights: between nodes that are hardly more than the weights, the fit goes astray.
 
     Returns
     -------
@@ -67,17 +77,18 @@ def fit(functions, size, neurons, order=None) -> tuple:
     Raises
     ------
     ValueError
-        Out of these ranges.
+        Out of these ranges, or if the values are not finite or of another shape.
     """
     inward, bias = hinges(size, neurons)
     order = math.ceil((4 * bias.size) ** (1 / size)) if order is None else whole(order, "order", 2)
     if order**size < bias.size:
         raise ValueError(f"order is {order} in dimension {size}; order^size must be at least {bias.size}, the weights")
-    points, weights = np.polynomial.legendre.leggauss(order)
-    nodes = np.stack(np.meshgrid(*[points] * size, indexing="ij"), axis=-1).reshape(-1, size)
-    root = np.sqrt(np.prod(np.meshgrid(*[weights] * size, indexing="ij"), axis=0).ravel())[:, None]
-    hidden = np.maximum(nodes @ inward.T + bias, 0.0)
-    return inward, bias, np.linalg.lstsq(root * hidden, root * functions(nodes), rcond=1e-10)[0]
+    if order**size > LARGEST_GRID:
+        raise ValueError(f"order is {order} in dimension {size}; order^size must be at most {LARGEST_GRID}: "
+                         "fewer neurons")
+    nodes, weights = tensor_rule(size, order)
+    root, hidden = np.sqrt(weights)[:, None], np.maximum(nodes @ inward.T + bias, 0.0)
+    return inward, bias, np.linalg.lstsq(root * hidden, root * function_values(functions, nodes), rcond=1e-10)[0]
 
 
 def patch_model(decomposition, n, neurons, nodes, order=None) -> TwoLayerAttention:
@@ -99,16 +110,14 @@ def patch_model(decomposition, n, neurons, nodes, order=None) -> TwoLayerAttenti
     Raises
     ------
     ValueError
-        Out of these ranges.
+        Out of these ranges, or if rounding of the value weights reaches 1 (see :func:`.constructions.lag_values`).
     """
-    n, nodes, size, rank = whole(n, "n", 2), tuple(nodes), decomposition.size, decomposition.rank
+    n, size, rank = whole(n, "n", 2), known(decomposition).size, decomposition.rank
     if size % (n - 1):
         raise ValueError(f"decomposition has patches of size {size}; it must be a multiple of n - 1 = {n - 1}")
-    if len(nodes) < n - 1:
-        raise ValueError(f"nodes are {len(nodes)}; n = {n} takes at least {n - 1} heads")
     dimension = size // (n - 1)
     tokens, width = n * dimension, n * dimension + 2 * rank
-    values = np.array([value_weights(nodes, lag) for lag in range(1, n)], dtype=np.float64)
+    values, nodes = lag_values(nodes, n), tuple(nodes)
     first = lag_layer([-math.log(node) for node in nodes], values, dimension, width)
     inward, bias, outward = [], [], []
     for place, (side, reader) in enumerate(zip((decomposition.left, decomposition.right),
