@@ -4,6 +4,7 @@ The recency task: tokens from an alphabet, the answer is the token after the lat
 """
 
 import math
+from fractions import Fraction
 from functools import cache
 from itertools import product
 
@@ -103,18 +104,19 @@ def _(effort):
        stance="reconstructed",
        statement="stationary chain: sum_ij mu_i (P^m)_ij^2/mu_j - 1 falls with m, by s_2(D^(1/2) P D^(-1/2))^2 or more")
 def chi_square_information(effort):
-    """Random chains of 2 to 7 states, lags 1 to 12: what makes the last token the best parent to attend to."""
-    return _information(effort, lambda chain: chain, stationary=True)
+    """Random chains of 2 to 7 states, lags 1 to 12, exactly: what makes the last token the best parent to attend to."""
+    return _information(effort, lambda counts: counts, stationary=True)
 
 
 @chi_square_information.control("a permutation in place of the chain: nothing is lost with the lag")
 def _(effort):
-    return _information(effort, lambda chain: np.roll(np.eye(len(chain)), 1, axis=1), stationary=True)
+    return _information(effort, lambda counts: np.roll(1000 * np.eye(len(counts), dtype=int), 1, axis=1).astype(object),
+                        stationary=True)
 
 
 @chi_square_information.control("the uniform law in place of the stationary one")
 def _(effort):
-    return _information(effort, lambda chain: chain, stationary=False)
+    return _information(effort, lambda counts: counts, stationary=False)
 
 
 @cache
@@ -232,24 +234,47 @@ def _counting(effort, model):
 
 
 def _information(effort, change, stationary):
-    parts = {}
+    """Falls counted and compared as fractions; the factor s_2^2 is the only number that is rounded."""
+    lost, ratios, factors = 0, [], []
     for replica in range(effort.choose(10, 100)):
-        states = 2 + replica % 6
-        draws = streams.uniforms(streams.key(0, "induction_heads.chains"), replica, 0, states**2, dtype=np.float64)
-        chain = change(softmax(-3.0 * np.log(draws.reshape(states, states))))
-        law = np.linalg.matrix_power(chain, 4096)[0] if stationary and not _is_permutation(chain) else np.full(
-            states, 1.0 / states)
-        power, found = np.eye(states), []
-        for _ in range(12):
-            power = power @ chain
-            found.append((law[:, None] * power**2 / law).sum() - 1.0)
-        found = np.array(found)
-        scaled = np.sqrt(law)[:, None] * chain / np.sqrt(law)
-        second = np.linalg.svd(scaled, compute_uv=False)[1]
-        parts[f"chain {replica}"] = judges.inequality(found[1:], second**2 * found[:-1] + 1e-13)
-        parts[f"strict {replica}"] = judges.inequality(found[1:], (1 - 1e-9) * found[:-1] + 1e-13)
-    return judges.every(**parts)
+        counts = change(_transitions(replica))
+        chain = np.array([[Fraction(int(count), 1000) for count in row] for row in counts])
+        states = len(chain)
+        law = _stationary(chain) if stationary else [Fraction(1, states)] * states
+        power, found = counts, []
+        for lag in range(1, 13):
+            squares = sum(law[i] * int(power[i, j]) ** 2 / law[j] for i in range(states) for j in range(states))
+            found.append(squares / 1000 ** (2 * lag) - 1)
+            power = power @ counts
+        lost += sum(later >= earlier for earlier, later in zip(found, found[1:]))
+        root = np.sqrt(np.array(law, dtype=float))
+        second = np.linalg.svd(root[:, None] * chain.astype(float) / root, compute_uv=False)[1]
+        ratios.append([float(later / earlier) if earlier else 0.0 for earlier, later in zip(found, found[1:])])
+        factors.append(second**2)
+    return judges.every(
+        falls=judges.equal(lost, 0, over=f"lags at which it does not fall, of {11 * len(factors)}"),
+        factor=judges.inequality(ratios, np.array(factors)[:, None], at={"lag": np.arange(1, 12)}))
 
 
-def _is_permutation(chain):
-    return bool(np.isin(chain, (0.0, 1.0)).all())
+def _transitions(replica):
+    """Probabilities in thousandths, all positive, as integers that are added and multiplied without end."""
+    states = 2 + replica % 6
+    draws = streams.uniforms(streams.key(0, "induction_heads.chains"), replica, 0, states**2, dtype=np.float64)
+    rows = 1 + np.floor((1000 - states) * softmax(-3.0 * np.log(draws.reshape(states, states)))).astype(int)
+    rows[:, -1] += 1000 - rows.sum(axis=1)
+    return rows.astype(object)
+
+
+def _stationary(chain):
+    """mu P = mu, sum mu = 1, by elimination in fractions."""
+    states = len(chain)
+    system = np.column_stack([chain.T - np.eye(states, dtype=int), [Fraction(0)] * states])
+    system[-1] = Fraction(1)
+    for pivot in range(states):
+        row = next(row for row in range(pivot, states) if system[row, pivot])
+        system[[pivot, row]] = system[[row, pivot]]
+        system[pivot] = system[pivot] / system[pivot, pivot]
+        for other in range(states):
+            if other != pivot:
+                system[other] = system[other] - system[other, pivot] * system[pivot]
+    return list(system[:, -1])
