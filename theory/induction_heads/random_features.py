@@ -16,6 +16,7 @@ error is ~ M^{-2/9}.  Adding moduli would give ``K^{3/2} M^{-1/2}`` and ``K^4/M`
 """
 
 import numpy as np
+from scipy.special import roots_legendre
 
 from ..arguments import number, numbers, shown
 from .attention import whole
@@ -46,7 +47,7 @@ def hinge_variance(decomposition, points, order=None) -> np.ndarray:
     known(decomposition, 1)
     order = whole(order, "order", 2) if order is not None else 60 + 2 * decomposition.rank
     x = _listed(points, "points")[:, None]
-    nodes, weights = np.polynomial.legendre.leggauss(order)
+    nodes, weights = roots_legendre(order)
     t = -1.0 + 0.5 * (x + 1.0) * (nodes + 1.0)
     squared = curvature(decomposition, t) ** 2 * ((x - t) ** 2)[..., None]
     second = 0.5 * (x + 1.0) * np.einsum("n,pnk->pk", weights, squared)
