@@ -264,6 +264,18 @@ def test_discrete_decomposition_in_one_and_two_dimensions():
     assert np.abs(whole.truncated(2)(query, key) - smooth(query, key)).max() > 1e-3
 
 
+def test_kinked_similarity_in_two_dimensions_is_a_product():
+    known, found = generic.exponential_decomposition(6, 2), generic.decompose(exponential, 2, 6, 40)
+    np.testing.assert_allclose(known.values, found.values, atol=2 * np.pi**2 / 6 / 40**2)
+    one = generic.exponential_decomposition(6).values
+    np.testing.assert_allclose(known.values, np.sort(np.outer(one, one).ravel())[::-1][:6])
+    nodes, weights = generic.tensor_rule(2, 20)
+    features = known.left(nodes)
+    np.testing.assert_allclose((features.T * weights) @ features, np.eye(6), atol=1e-12)
+    q, k = nodes[::7], nodes[::-7][:len(nodes[::7])]
+    np.testing.assert_allclose(known.truncated(1)(q, k), found.truncated(1)(q, k), atol=0.01)
+
+
 def test_generic_model_is_its_splines_and_its_shift():
     rng = np.random.default_rng(1)
     tokens, segments = rng.uniform(-1, 1, (7, 15, 1)), 24
