@@ -171,15 +171,17 @@ def _responses(predicted):
     return judges.every(formula=formula, **signs)
 
 
-@claim("flat_modes_and_damping", topic="riemannian", paper=LITE, where="as accounts of the paper put it",
-       stance="amended",
+@claim("flat_modes_and_damping", topic="riemannian", paper=LITE, where="Algorithm 1, low friction", stance="derived",
        statement="an overdamped mode: d rate/dB = mu (dgamma/dB - rate)/(A - 2 rate); faster iff dgamma/dB > rate")
 def flat_modes_and_damping(effort):
-    """A = a + B mu.  With gamma = 1 + aB, as in Algorithm 1, every flat mode gains; with gamma fixed each one loses."""
+    """A = a + B mu.  With gamma = 1 + aB, as in Algorithm 1, every flat mode gains; with gamma fixed each one loses.
+
+    Accounts of the paper say that damping accelerates flat directions and leave open which of the two is meant.
+    """
     return _responses(lambda mu, a, B, c: damping.response(mu, a, B, coupling=c))
 
 
-@flat_modes_and_damping.printed("larger Hessian damping accelerates flat directions (RISHD with gamma = 1)")
+@flat_modes_and_damping.control("larger Hessian damping accelerates flat directions at a fixed gamma = 1")
 def _(effort):
     return _faster(0.0)
 
@@ -191,8 +193,10 @@ def _(effort):
 
 @flat_modes_and_damping.control("the damping's own friction left out: d rate/dB = mu c/(A - 2 rate)")
 def _(effort):
-    return _responses(lambda mu, a, B, c: damping.response(mu, a, B, coupling=c)
-                      + mu * damping.rate(mu, a, B, coupling=c) / np.sqrt(damping.discriminant(mu, a, B, coupling=c)))
+    def shorter(mu, a, B, c):
+        own = mu * damping.decay_rate(mu, a, B, coupling=c) / np.sqrt(damping.discriminant(mu, a, B, coupling=c))
+        return damping.response(mu, a, B, coupling=c) + own
+    return _responses(shorter)
 
 
 def _faster(share):

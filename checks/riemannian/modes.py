@@ -74,7 +74,7 @@ def _(effort):
 def flat_roots(effort):
     """Rates against roots to 60 digits, s from 1e-15."""
     s, theta, beta, exact = _exact_rates()
-    return judges.equal(modes.rate(s, theta, beta), exact, rtol=1e-13, at=_labels(s, theta, beta))
+    return judges.equal(modes.decay_rate(s, theta, beta), exact, rtol=1e-13, at=_labels(s, theta, beta))
 
 
 @flat_roots.control("the roots z of the unshifted polynomial, in double precision")
@@ -152,20 +152,31 @@ def _(effort):
 
 
 @claim("quieter_damping", topic="riemannian", paper=LITE, where="Algorithm 1, quadratics", stance="derived",
-       statement="Hessian damping lowers the noise floor of steps from about alpha^2/theta on, and raises it below")
+       statement="at beta = 0: d Var/d beta < 0 iff theta > 3/5 and s_low < s < s_high, s_low ~ alpha^2/theta")
 def quieter_damping(effort):
-    """Change of the floor with damping, by differences of Lyapunov's equation, over s: where its sign changes."""
-    return _quieter(lambda theta: modes.quieter_window(theta)[0])
+    """Change of the floor with damping, by differences of Lyapunov's equation, over s: where its sign changes.
+
+    The window's upper end lies below the stability limit; at theta = 0.59 the floor rises at every step.
+    """
+    theta = 0.59
+    s = np.linspace(0.01, 0.99, 99) * modes.largest_step(theta, 0.0)
+    return judges.every(window=_quieter(modes.quieter_window), above=_quieter_above(modes.quieter_window),
+                        never=judges.inequality(0.0, [_change(each, theta) for each in s], at={"s": s}))
 
 
 @quieter_damping.control("where the mode begins to oscillate, (1 - sqrt theta)^2")
 def _(effort):
-    return _quieter(lambda theta: modes.oscillation_window(theta)[0])
+    return _quieter(modes.oscillation_window)
 
 
 @quieter_damping.control("alpha^2/theta exactly")
 def _(effort):
-    return _quieter(lambda theta: (1 - theta) ** 2 / theta)
+    return _quieter(lambda theta: ((1 - theta) ** 2 / theta, 0.0))
+
+
+@quieter_damping.control("at every stable step from there on")
+def _(effort):
+    return _quieter_above(lambda theta: (0.0, 0.999 * modes.largest_step(theta, 0.0)))
 
 
 def _against_recursion(effort, solution):
@@ -258,10 +269,23 @@ def _small_step(formula, coefficient):
     return judges.every(**parts)
 
 
-def _quieter(predicted):
+def _change(s, theta):
+    """``d Var/d beta`` at beta = 0, over s, by differences."""
+    return (_lyapunov(s, theta, 1e-4) - _lyapunov(s, theta, -1e-4)) / (2e-4 * s)
+
+
+def _quieter(window):
     parts = {}
     for theta in (0.8, 0.9, 0.95):
         s = np.geomspace(0.2, 5.0, 400) * (1 - theta) ** 2 / theta
-        change = [(_lyapunov(each, theta, 1e-4) - _lyapunov(each, theta, -1e-4)) / each for each in s]
-        parts[f"theta={theta:g}"] = judges.sign_change(s, change, float(predicted(theta)))
+        parts[f"theta={theta:g}"] = judges.sign_change(s, [_change(each, theta) for each in s], float(window(theta)[0]))
+    return judges.every(**parts)
+
+
+def _quieter_above(window):
+    parts = {}
+    for theta in (0.65, 0.8, 0.9):
+        s = np.linspace(0.5, 0.999, 400) * modes.largest_step(theta, 0.0)
+        change = [_change(each, theta) for each in s]
+        parts[f"theta={theta:g}"] = judges.sign_change(s, change, float(window(theta)[1]))
     return judges.every(**parts)

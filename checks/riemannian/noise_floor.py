@@ -134,7 +134,7 @@ def _floors(effort, law):
 
 def _burn(step, momentum, damping):
     """Steps after which 1e-9 of a start is left."""
-    return int(np.ceil(21.0 / modes.rate(step, momentum, damping))) + 50
+    return int(np.ceil(21.0 / modes.decay_rate(step, momentum, damping))) + 50
 
 
 def _beyond_small_steps(effort, factor):

@@ -106,21 +106,22 @@ def _saturated(predicted):
 
 
 @claim("gain_saturates", topic="riemannian", paper=LITE, where="Algorithm 1, quadratics", stance="derived",
-       statement="beta = 0: beyond chi s = (1 - sqrt theta)^2 no gain changes the rate, which is -log(theta)/2")
+       statement="beta = 0: for chi s in [(1 - sqrt theta)^2, (1 + sqrt theta)^2] the rate is -log(theta)/2 for "
+                 "every gain")
 def gain_saturates(effort):
     """Below it the overdamped rate; gains from 1 to 3e4 and more."""
-    return _saturated(lambda chi, s, theta: np.where(chi * s < speed_up.saturation(theta), modes.rate(chi * s, theta),
-                                                     -np.log(theta) / 2))
+    return _saturated(lambda chi, s, theta: np.where(chi * s < speed_up.saturation(theta),
+                                                     modes.decay_rate(chi * s, theta), -np.log(theta) / 2))
 
 
 @gain_saturates.control("chi times the rate without gain")
 def _(effort):
-    return _saturated(lambda chi, s, theta: chi * modes.rate(s, theta))
+    return _saturated(lambda chi, s, theta: chi * modes.decay_rate(s, theta))
 
 
 @gain_saturates.control("the larger gain up to chi s = alpha^2/4 only")
 def _(effort):
-    return _saturated(lambda chi, s, theta: np.where(chi * s < (1 - theta) ** 2 / 4, modes.rate(chi * s, theta),
+    return _saturated(lambda chi, s, theta: np.where(chi * s < (1 - theta) ** 2 / 4, modes.decay_rate(chi * s, theta),
                                                      -np.log(theta) / 2))
 
 
@@ -256,7 +257,7 @@ def _(effort):
 
 
 @claim("retuned_gain_law", topic="riemannian", paper=LITE, where="Algorithm 1, quadratics", stance="derived",
-       statement="eta, theta re-tuned: gain ~ chi^(1/2) while chi <= min(m_s/m_f, L_s/L_f); not chi")
+       statement="eta, theta re-tuned: gain ~ chi^(1/2), not chi, while chi <= min(m_s/m_f, L_s/L_f) << L_s/m_f")
 def retuned_gain_law(effort):
     """Exponent of the searched gain over chi from 2 to 500, condition number 1e4 and 1e5, and gain/sqrt chi near 1."""
     return _gain_exponent(0.5)

@@ -77,7 +77,8 @@ def _(effort):
 
 
 @claim("averaged_limit", topic="riemannian", paper=LITE, where="Algorithm 1, quadratics", stance="derived",
-       statement="with an averaged buffer, update M + b g: eta lambda/f < 2(1+theta)/(1-theta+(1+theta) b), 40x at b=1")
+       statement="averaged buffer, update M + b g, b >= 0: eta lambda/f < 2(1+theta)/(1-theta+(1+theta) b), which "
+                 "b = 1 makes 2/(1-theta) times smaller")
 def averaged_limit(effort):
     """Run in its own units; the table at momentum 0.95 (b = 0, 0.05/0.95, 0.25, 1) is 78, 25.55, 7.256, 1.95."""
     table = np.array([0.0, 0.05 / 0.95, 0.25, 1.0])

@@ -30,15 +30,15 @@ def damping_phases(effort):
     a, B = np.meshgrid(np.linspace(0.0, 5.0, 201), np.linspace(0.0, 8.0, 241))
     rows = []
     for axis, coupling, name, top in ((tied, None, "1 + aB", 6.0), (fixed, 0.0, "1", 1.0)):
-        image = axis.pcolormesh(a, B, damping.rate(1.0, a, B, coupling), cmap=matplotlib.colormaps["Blues"], vmin=0.0,
-                                vmax=top, rasterized=True)
+        image = axis.pcolormesh(a, B, damping.decay_rate(1.0, a, B, coupling), cmap=matplotlib.colormaps["Blues"],
+                                vmin=0.0, vmax=top, rasterized=True)
         fig.colorbar(image, ax=axis, label="rate / sqrt(mu)")
         for x, y in POINTS:
             rate = measured_rates(x, y, coupling is None)
             axis.plot(x, y, **style.measurement(1))
             axis.annotate(f"{rate:.2f}", (x, y), xytext=(6, 3), textcoords="offset points", fontsize=8.5,
                           color="white" if rate > 0.48 * top else style.COLORS[0])
-            rows.append((f"gamma = {name}", x, y, float(damping.rate(1.0, x, y, coupling)), float(rate)))
+            rows.append((f"gamma = {name}", x, y, float(damping.decay_rate(1.0, x, y, coupling)), float(rate)))
         axis.set(xlabel="friction a / sqrt(mu)", title=f"gamma = {name}", xlim=(0, 5), ylim=(0, 8))
         axis.grid(False)
     tied.set_ylabel("Hessian damping B sqrt(mu)")
@@ -59,14 +59,14 @@ def damping_phases(effort):
 def _cuts(axis, effort):
     fine, some, rows = np.linspace(0.0, 8.0, 321), np.linspace(0.12, 7.9, effort.choose(14, 27)), []
     for index, a in enumerate(FRICTIONS):
-        axis.plot(fine, damping.rate(1.0, a, fine), **style.theory(index), label=f"gamma = 1 + aB, a = {a:g}")
-        axis.plot(fine, damping.rate(1.0, a, fine, 0.0), **style.theory(index, color=style.GREY, linewidth=1.1),
+        axis.plot(fine, damping.decay_rate(1.0, a, fine), **style.theory(index), label=f"gamma = 1 + aB, a = {a:g}")
+        axis.plot(fine, damping.decay_rate(1.0, a, fine, 0.0), **style.theory(index, color=style.GREY, linewidth=1.1),
                   label="gamma = 1" if index == 0 else None)
         for tied, changes in ((True, {}), (False, {"markeredgecolor": style.GREY, "markersize": 3.5})):
             rates = measured_rates(a, some, tied)
             axis.plot(some, rates, **style.measurement(index, **changes))
             rows += [(f"cut, gamma = {'1 + aB' if tied else '1'}", a, float(x), float(y), float(z)) for x, y, z in
-                     zip(some, damping.rate(1.0, a, some, None if tied else 0.0), rates)]
+                     zip(some, damping.decay_rate(1.0, a, some, None if tied else 0.0), rates)]
     axis.set(xlabel="Hessian damping B sqrt(mu)", ylabel="rate / sqrt(mu)", ylim=(0, 5.6))
     axis.legend(loc="upper left")
     return rows

@@ -62,7 +62,7 @@ def noise_floor(effort):
 
 def _stationary(effort, landscape, theta, beta, replicas, **noise):
     """Means of w_j^2 over time and replicas, after a burn-in of ten relaxation times, and their standard errors."""
-    slowest = float(modes.rate(landscape.curvatures, theta, beta).min())
+    slowest = float(modes.decay_rate(landscape.curvatures, theta, beta).min())
     burn = int(10.0 / slowest)
     steps = max(4 * burn, 8000)
     run = simulate(landscape, heavy_ball(1.0, theta, beta), steps, 0.0, replicas=replicas, seed=SEED,

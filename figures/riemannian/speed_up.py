@@ -59,7 +59,7 @@ def gain(effort):
 
 def iterations(step, chi):
     """Steps per factor e in which a mode decays, counted on the closed form of its path."""
-    rate = float(modes.rate(chi * step, MOMENTUM))
+    rate = float(modes.decay_rate(chi * step, MOMENTUM))
     times = np.arange(0, int(1.1 * FOLDS[1] / rate), max(1, int(0.02 / rate)))
     path = np.abs(modes.trajectory(times, chi * step, MOMENTUM))
     envelope = np.maximum.accumulate(path[::-1])[::-1]
@@ -75,7 +75,7 @@ def _searched(blocks, chi, effort):
         rate, alpha = np.meshgrid(*(np.exp(m + w * np.linspace(-1, 1, 15)) for m, w in zip(middle, width)),
                                   indexing="ij")
         alpha = np.minimum(alpha, 1.0)
-        slowest = modes.rate(rate[..., None] * ends, 1.0 - alpha[..., None]).min(axis=-1)
+        slowest = modes.decay_rate(rate[..., None] * ends, 1.0 - alpha[..., None]).min(axis=-1)
         place = np.unravel_index(np.argmax(slowest), slowest.shape)
         best = min(best, 1.0 / slowest[place])
         middle, width = np.log([rate[place], alpha[place]]), 0.5 * width

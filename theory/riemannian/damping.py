@@ -41,7 +41,7 @@ from ..arguments import numbers
 from .ranges import require
 
 
-def rate(curvature, friction, damping=0.0, coupling=None):
+def decay_rate(curvature, friction, damping=0.0, coupling=None):
     """Slowest decay rate of the mode per unit of time.
 
     Parameters
@@ -72,7 +72,7 @@ def rate(curvature, friction, damping=0.0, coupling=None):
 
 
 def discriminant(curvature, friction, damping=0.0, coupling=None):
-    """``(a + B mu)^2 - 4 gamma mu``, negative where the mode oscillates; arguments as for :func:`rate`."""
+    """``(a + B mu)^2 - 4 gamma mu``, negative where the mode oscillates; arguments as for :func:`decay_rate`."""
     mu, a, B = _checked(curvature, friction, damping)
     if coupling is None:   # (a - B mu)^2 - 4 mu, where the difference loses no digits
         return ((a - B * mu - 2.0 * np.sqrt(mu)) * (a - B * mu + 2.0 * np.sqrt(mu)))[()]
@@ -83,12 +83,12 @@ def discriminant(curvature, friction, damping=0.0, coupling=None):
 def response(curvature, friction, damping=0.0, coupling=None):
     """``d rate/dB``: ``mu/2`` while the mode oscillates, ``mu (c - rate)/(A - 2 rate)`` while it does not.
 
-    Arguments as for :func:`rate`; infinite where the mode is critically damped.
+    Arguments as for :func:`decay_rate`; infinite where the mode is critically damped.
     """
     mu, a, B = _checked(curvature, friction, damping)
     c, gap = a if coupling is None else numbers(coupling, "couplings"), discriminant(mu, a, B, coupling)
     with np.errstate(divide="ignore", invalid="ignore"):
-        overdamped = mu * (c - rate(mu, a, B, coupling)) / np.sqrt(np.maximum(gap, 0.0))
+        overdamped = mu * (c - decay_rate(mu, a, B, coupling)) / np.sqrt(np.maximum(gap, 0.0))
     return np.where(gap < 0, 0.5 * mu, overdamped)[()]
 
 
@@ -154,7 +154,7 @@ def best_damping_untied(curvature, friction):
     """
     mu, a, _ = _checked(curvature, friction, 0.0)
     damping = np.maximum(0.0, 2.0 * np.sqrt(mu) - a) / mu
-    return damping[()], np.where(damping > 0, np.sqrt(mu), rate(mu, a, 0.0, coupling=0.0))[()]
+    return damping[()], np.where(damping > 0, np.sqrt(mu), decay_rate(mu, a, 0.0, coupling=0.0))[()]
 
 
 def best_iteration(step, momentum):

@@ -82,13 +82,15 @@ def iteration_matrix(hessian, inverse_metric, projector, rate, momentum, gain=1.
     -------
     ndarray, shape (2n, 2n)
     """
-    H, G, Q, chi = _checked(hessian, inverse_metric, projector, gain)
-    eta, theta = number(rate, "rate"), number(momentum, "momentum")
-    require(eta > 0, eta, "rate", "it must be > 0")
+    chi, sharp, flat = number(gain, "chi"), number(sharp_damping, "damping"), number(flat_damping, "damping")
+    H, G, Q, chi = _checked(hessian, inverse_metric, projector, chi)
+    eta, theta = number(rate, "learning rate"), number(momentum, "momentum")
+    require(0 < eta < np.inf, eta, "learning rate", "it must be > 0 and finite")
     require(0 <= theta < 1, theta, "momentum", "it must be in [0, 1)")
+    require(np.isfinite([sharp, flat]), [sharp, flat], "damping", "it must be finite")
     one = np.eye(H.shape[-1])
     buffer = eta * (one + (chi - 1.0) * Q) @ G
-    direct = eta * (number(sharp_damping, "damping") * (one - Q) + chi * number(flat_damping, "damping") * Q) @ G
+    direct = eta * (sharp * (one - Q) + chi * flat * Q) @ G
     return np.block([[one - (buffer + direct) @ H, -theta * buffer], [H, theta * one]])
 
 
@@ -134,6 +136,9 @@ def critical_gain(hessian, inverse_metric, direction):
     H, G, q = (numbers(each, "matrices") for each in (hessian, inverse_metric, direction))
     if H.shape[-2:] != (2, 2) or G.shape[-2:] != (2, 2) or q.shape[-1:] != (2,):
         raise ValueError(f"shapes are {H.shape}, {G.shape} and {q.shape}; they must be (..., 2, 2) twice and (..., 2)")
+    _require_positive(hessian=H, inverse_metric=G)
+    length = np.linalg.norm(q, axis=-1)
+    require(np.abs(length - 1.0) <= 1e-9, length, "length of the direction", "it must be 1")
     product = G @ H
     along = np.einsum("...i,...ij,...j->...", q, product, q)
     trace = np.trace(product, axis1=-2, axis2=-1)
@@ -181,7 +186,7 @@ def least_cosine(gain, metric_condition, hessian_condition):
     squares = []
     for values in (gain, metric_condition, hessian_condition):
         kappa = numbers(values, "conditions")
-        require(kappa >= 1, kappa, "condition", "it must be >= 1")
+        require((kappa >= 1) & np.isfinite(kappa), kappa, "condition", "it must be >= 1 and finite")
         squares.append(4.0 * kappa / (1.0 + kappa) ** 2)
     small, middle, large = np.sort(np.stack(np.broadcast_arrays(*squares)), axis=0)
     small = np.maximum(small, middle + large - 1.0)
@@ -208,7 +213,9 @@ def tilted_curvature(sharp, flat, gain, tilt):
     L, l, chi = numbers(sharp, "curvatures"), numbers(flat, "curvatures"), numbers(gain, "gains")
     require((l >= 0) & (l <= L), l, "flat curvature", "it must be in [0, sharp curvature]")
     require(chi >= 1, chi, "chi", "it must be >= 1")
-    sine = np.sin(numbers(tilt, "tilts"))
+    tilt = numbers(tilt, "tilts")
+    require(np.isfinite(tilt), tilt, "tilt", "it must be finite")
+    sine = np.sin(tilt)
     half = 0.5 * (L * (1.0 + (chi - 1.0) * sine**2) + l * (chi - (chi - 1.0) * sine**2))
     return (half + np.sqrt(np.maximum(half * half - chi * L * l, 0.0)))[()]
 
@@ -218,19 +225,31 @@ def largest_tilted_rate(sharp, flat, gain, tilt, momentum, damping=0.0):
     return largest_step(momentum, damping) / tilted_curvature(sharp, flat, gain, tilt)
 
 
-def _checked(hessian, inverse_metric, projector, gain):
-    H, G, Q = (numbers(each, "matrices") for each in (hessian, inverse_metric, projector))
-    chi = numbers(gain, "gains")
-    require(chi >= 1, chi, "chi", "it must be >= 1")
-    for name, matrix in (("hessian", H), ("inverse metric", G), ("projector", Q)):
-        if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] != H.shape[-1]:
-            raise ValueError(f"{name} has shape {shown(matrix.shape)}; all must be (..., n, n) with one n")
-        if not np.allclose(matrix, np.swapaxes(matrix, -1, -2), rtol=1e-10, atol=1e-12):
-            raise ValueError(f"{name} is not symmetric; it must be, to 1e-10")
-    for name, matrix in (("hessian", H), ("inverse metric", G)):
+def _require_symmetric(name, matrix):
+    if not np.isfinite(matrix).all():
+        raise ValueError(f"{name} has an entry that is not finite; all must be")
+    if not np.allclose(matrix, np.swapaxes(matrix, -1, -2), rtol=1e-10, atol=1e-12):
+        raise ValueError(f"{name} is not symmetric; it must be, to 1e-10")
+
+
+def _require_positive(**matrices):
+    for key, matrix in matrices.items():
+        name = key.replace("_", " ")
+        _require_symmetric(name, matrix)
         least = np.linalg.eigvalsh(matrix)[..., 0].min()
         if not least > 0:
             raise ValueError(f"{name} has the eigenvalue {least:.3g}; all must be > 0, a singular one has no inverse")
+
+
+def _checked(hessian, inverse_metric, projector, gain):
+    H, G, Q = (numbers(each, "matrices") for each in (hessian, inverse_metric, projector))
+    chi = numbers(gain, "gains")
+    require((chi >= 1) & np.isfinite(chi), chi, "chi", "it must be >= 1 and finite")
+    for name, matrix in (("hessian", H), ("inverse metric", G), ("projector", Q)):
+        if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] != H.shape[-1]:
+            raise ValueError(f"{name} has shape {shown(matrix.shape)}; all must be (..., n, n) with one n")
+    _require_symmetric("projector", Q)
+    _require_positive(hessian=H, inverse_metric=G)
     if not np.allclose(Q @ Q, Q, rtol=0, atol=1e-9):
         raise ValueError(f"projector differs from its square by {np.abs(Q @ Q - Q).max():.2g}; it must be 0, to 1e-9")
     return H, G, Q, chi

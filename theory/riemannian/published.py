@@ -1,8 +1,8 @@
 r"""The published losses of Muon and Muon-LITE: lines in the logarithm of the size, equivalents in size and steps.
 
 Data.  Terminal validation loss of LLaMA models on the Pile, read from the vector paths of the two figures of losses in
-the official repository of LITE (arXiv 2602.22681), to the four decimals that the paths resolve.  One run per point;
-nothing is known of the variation between runs, so no law below has an error bar of its own.
+the official repository of LITE (arXiv 2602.22681) and rounded here to four decimals.  One run per point; nothing is
+known of the variation between runs, so no law below has an error bar of its own.
 
 Model.  The figure draws ``loss = a - b log N`` through three sizes N.  Beside it stands the power law
 ``loss = a N^-b``; each has two parameters, so that the three points leave one degree of freedom.  A gap g between two
@@ -81,9 +81,10 @@ def fit(millions, losses, kind="line"):
         For arguments outside their range.
     """
     N, y = numbers(millions, "sizes"), numbers(losses, "losses")
-    if N.ndim != 1 or N.shape != y.shape or len(np.unique(N)) < 2 or not ((N > 0) & (y > 0)).all():
-        raise ValueError(f"sizes are {shown(millions)} and losses {shown(losses)}; they must be positive and of one "
-                         "length, with at least 2 sizes")
+    if N.ndim != 1 or N.shape != y.shape or len(np.unique(N)) < 2 or not ((N > 0) & (y > 0)
+                                                                          & np.isfinite(N * y)).all():
+        raise ValueError(f"sizes are {shown(millions)} and losses {shown(losses)}; they must be positive, finite and "
+                         "of one length, with at least 2 sizes")
     if kind not in ("line", "power"):
         raise ValueError(f"kind is {shown(kind)}; it must be 'line' or 'power'")
     x = np.log(N) - np.log(N).mean()
@@ -95,9 +96,11 @@ def fit(millions, losses, kind="line"):
 
 
 def slope_precision(millions, precision=PRECISION):
-    """How far the line's slope moves at most if every loss moves by at most `precision`."""
-    x = np.log(numbers(millions, "sizes"))
-    x = x - x.mean()
+    """How far the line's slope moves at most if every loss moves by at most `precision`; at least two sizes."""
+    N = numbers(millions, "sizes")
+    if N.ndim != 1 or len(np.unique(N)) < 2 or not ((N > 0) & np.isfinite(N)).all():
+        raise ValueError(f"sizes are {shown(millions)}; they must be at least 2, positive and finite")
+    x = np.log(N) - np.log(N).mean()
     return float(number(precision, "precision") * np.abs(x).sum() / (x @ x))
 
 

@@ -122,8 +122,14 @@ def retuned(blocks, gain=1.0):
 
 
 def retuned_gain(blocks, gain):
-    """Iterations saved by the gain ``chi`` when learning rate and momentum are re-tuned, a factor; see the module."""
-    return retuned(blocks).iterations / retuned(blocks, gain).iterations
+    """Factor in iterations that the gain ``chi`` saves when learning rate and momentum are re-tuned; see the module.
+
+    Infinite where the gain leaves one curvature only, which heavy ball takes in one step; 1 where there was one before.
+    """
+    before, after = retuned(blocks).iterations, retuned(blocks, gain).iterations
+    if after == 0:
+        return math.inf if before else 1.0
+    return before / after
 
 
 def block_optimum(blocks):
@@ -187,7 +193,7 @@ def exact_gain(step, momentum, gain=1.0, flat_damping=0.0, sharp_damping=0.0):
     s = modes.mode_step(step, 1.0, gain=gain)
     modes.require_stable(step, momentum, sharp_damping)
     modes.require_stable(s, momentum, flat_damping)
-    return modes.rate(s, momentum, flat_damping) / modes.rate(step, momentum, sharp_damping)
+    return modes.decay_rate(s, momentum, flat_damping) / modes.decay_rate(step, momentum, sharp_damping)
 
 
 def saturation(momentum):
