@@ -71,9 +71,10 @@ def _append(table, target, length, parameter, values, error, bound):
 @figure("heads_needed", topic="induction_heads", title="What H heads can fetch",
         caption="Left: error of the lag i on nodes h/(4H) (markers: exact, at every position beyond the lag) and its "
                 "asymptotic law (lines). Middle: least error of the lag i in the sum of moduli over all weights, by "
-                "linear programs: 1 for fewer than i heads whatever the nodes; on nodes h/(4H), i heads or i + 1 are "
-                "the first to gain. Right: least error in the largest modulus of the lag H + 1 by linear programs "
-                "(markers), its closed form prod 1/(1 + u_h) (lines), and its infimum 2^-H (steps).",
+                "linear programs on nodes h/(4H) (markers), and the lower bound (steps): 1 for fewer than i heads "
+                "whatever the nodes, nothing from i heads on. Right: least error in the largest modulus of the lag "
+                "H + 1 by linear programs (markers), its closed form prod 1/(1 + u_h) "
+                "(lines), and its infimum 2^-H (steps).",
         claims=("induction_heads.lag_error", "induction_heads.lag_error_rate", "induction_heads.heads_needed",
                 "induction_heads.heads_staircase"))
 def heads_needed(effort):
@@ -95,13 +96,15 @@ def heads_needed(effort):
     for index, lag in enumerate((2, 3, 4, 5)):
         nodes = [lag_selection.spaced_nodes(int(each), 0.25) for each in heads]
         least = np.array([lag_selection.least_error(each, lag, lag + 40) for each in nodes])
-        shown = np.where(heads < lag, 1.0, least)
-        panels[1].plot(heads, shown, **style.theory(index, linewidth=0.9))
+        bound = np.where(heads < lag, 1.0, 0.0)
+        panels[1].plot([0.5, lag - 0.5, lag - 0.5], [1.0, 1.0, 1e-9], **style.theory(index))
         panels[1].plot(heads, least, **style.measurement(index), label=f"i = {lag}")
-        _rows(table, "least sum", f"i={lag}", heads, least, shown)
+        _rows(table, "least sum", f"i={lag}", heads, least, bound)
     panels[1].set_yscale("log")
+    panels[1].set_xlim(0.5, 6.5)
+    panels[1].set_ylim(1e-6, 3.0)
     panels[1].set_ylabel("least error, sum of moduli")
-    panels[1].legend()
+    panels[1].legend(loc="lower right")
     for index, largest in enumerate((0.25, 0.75, 0.99)):
         nodes = [tuple(largest - 0.02 * k for k in range(each)) for each in range(1, 6)]
         closed = np.array([lag_selection.largest_coordinate_bound(each) for each in nodes])
