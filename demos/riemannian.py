@@ -227,7 +227,7 @@ def damping_picture(damped, friction, hessian_damping, modes, np, style):
     with style.applied():
         damping_drawing, (phase, response) = style.new(1, 2, width=9.6, height=3.8)
         _a, _b = np.meshgrid(np.linspace(0.0, 5.0, 101), np.linspace(0.0, 8.0, 121))
-        _image = phase.pcolormesh(_a, _b, damped.rate(1.0, _a, _b), cmap="Blues", vmin=0.0, vmax=6.0, rasterized=True)
+        _image = phase.pcolormesh(_a, _b, damped.decay_rate(1.0, _a, _b), cmap="Blues", vmin=0.0, vmax=6.0, rasterized=True)
         damping_drawing.colorbar(_image, ax=phase, label="rate, gamma = 1 + aB")
         _ends = np.array([0.0, 8.0])
         phase.plot(_ends, _ends + 2.0, **style.theory(2, linestyle="-"))
@@ -236,8 +236,8 @@ def damping_picture(damped, friction, hessian_damping, modes, np, style):
         phase.set(xlabel="friction a", ylabel="Hessian damping B", xlim=(0, 5), ylim=(0, 8))
         phase.grid(False)
         _h = 0.01
-        tied_rate = float(damped.rate(1.0, friction.value, hessian_damping.value))
-        fixed_rate = float(damped.rate(1.0, friction.value, hessian_damping.value, 0.0))
+        tied_rate = float(damped.decay_rate(1.0, friction.value, hessian_damping.value))
+        fixed_rate = float(damped.decay_rate(1.0, friction.value, hessian_damping.value, 0.0))
         _time = np.arange(0, 1201, 4)
         _path = modes.trajectory(_time, _h**2, 1.0 - friction.value * _h, hessian_damping.value / _h)
         response.plot(_h * _time, _path, **style.theory(1, linestyle="-"), label="Algorithm 1, gamma = 1 + aB")
