@@ -400,7 +400,7 @@ def test_divergence_says_where_and_a_kink_that_never_ends_is_given_up(monkeypatc
         flow.solve(START, [2.0])
 
 
-@pytest.mark.parametrize("name", ["metric_table", "lite_rewrite", "muon_metric_not_unique", "muon_damping_unbounded",
+@pytest.mark.parametrize("name", ["metric_table", "lite_rewrite", "muon_metric_not_unique", "damping_unbounded",
                                   "finite_time_flows", "damped_sign_slides", "sign_descent_slides"])
 def test_claims_hold(name):
     assert judge(checks.load("riemannian")[f"riemannian.{name}"], Effort()).verdict is Verdict.HOLDS
@@ -468,3 +468,40 @@ def test_what_has_no_modified_equation_is_refused():
         modified(vectors.adam(0.1).flow(gradient, "adaptive"))
     with pytest.raises(ValueError, match="SOAP updates V in a new basis; it must update"):
         modified(matrices.soap(0.1).flow(gradient, "adaptive"))
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda: Lite(vectors.heavy_ball(0.1), np.diag([0.0, 1.0])).largest_rate(np.eye(2), np.diag([1.0, 0.0])),
+     "metric has smallest eigenvalue 0; it must be > 0"),
+    (lambda: Lite(vectors.heavy_ball(0.1), np.diag([0.0, 1.0])).largest_rate(np.diag([1.0, -1.0])),
+     "hessian has smallest"),
+    (lambda: Lite(3, np.eye(2)), "base is 3; it must be an Optimizer"),
+    (lambda: Optimizer("x", 0.1, momentum=3), "momentum is 3; it must be a Momentum"),
+    (lambda: Optimizer("x", 0.1, rule=3), "rule is 3; it must be a metric rule"),
+    (lambda: Lite(vectors.heavy_ball(0.1), lambda w: 5 * np.eye(2)).flat(np.ones(2), np.ones(2)),
+     "from its square by 20"),
+    (lambda: Lite(vectors.heavy_ball(0.1), np.eye(3)).flat(np.ones(2), np.ones(2)), "must act on vectors of length 2"),
+    (lambda: vectors.sign_descent(0.1).largest_rate(np.eye(2)), "steps of one size"),
+    (lambda: vectors.natural_gradient(0.1).start(np.ones(2), np.ones(2), [[1.0, 0.5], [0.0, 1.0]]),
+     "from its transpose by 0.5"),
+])
+def test_what_cannot_be_stepped_or_bounded_is_refused(call, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_metric_is_singular_by_itself_not_by_its_neighbours():
+    metric = DiagonalMetric(np.array([[1.0, 2.0], [1e-15, 2e-15]]))
+    np.testing.assert_allclose(metric.solve(np.ones((2, 2))), [[1.0, 0.5], [1e15, 5e14]])
+
+
+def test_shampoo_names_the_epsilon_that_would_do():
+    g = 100 * np.arange(1.0, 21.0).reshape(5, 4) ** 1.5
+    method = matrices.shampoo(0.1)
+    state = method.start(np.zeros((5, 4)), g)
+    with pytest.raises(ValueError, match=r"epsilon is 1e-12, it must be > (\S+)$") as caught:
+        method.step(state, g)
+    least = float(str(caught.value).split()[-1])
+    better = matrices.shampoo(0.1, epsilon=1.1 * least)
+    assert np.isfinite(better.step(better.start(np.zeros((5, 4)), g), g).parameters).all()

@@ -14,6 +14,7 @@ from ...theory.riemannian import optimizers as vectors
 from ...theory.riemannian.landscapes import LogisticRegression, MatrixQuadratic, RippledQuadratic
 from ...theory.riemannian.lite import Lite
 from ...theory.riemannian.matrix_rules import FORMS, PolarFactor
+from ...theory.riemannian.metric_rules import SignOfForce
 from .. import judges
 from ..claim import claim
 from .orders import weakest
@@ -29,6 +30,10 @@ WEIGHTS = np.array([[1.2, -0.3, 0.4], [0.2, 0.9, -0.5], [-0.4, 0.3, 1.1]])
 LOGISTIC = LogisticRegression(np.sin(np.arange(1.0, 41.0)[:, None] * np.sqrt([2.0, 3.0, 5.0, 7.0])),
                               np.tile([1.0, -1.0], 20), 0.05)
 ETA, FIRST, SECOND, EPSILON, DECAY, RHO = 0.02, 0.9, 0.95, 1e-3, 0.3, 0.4
+
+
+def _plain(w, g, kept, k, extra):
+    return w - ETA * g, {}
 
 
 def _polyak(w, g, kept, k, extra):
@@ -122,6 +127,7 @@ def _rows():
     plain, panel = (RIPPLED, POINT, None), (PANEL, WEIGHTS, None)
     muon = {f"Muon, {form} form": (matrices.muon(ETA, FIRST, form=form), _muon, *panel) for form in FORMS}
     return {
+        "gradient descent": (vectors.gradient_descent(ETA), _plain, *plain),
         "heavy ball": (vectors.heavy_ball(ETA, FIRST), _polyak, *plain),
         "Nesterov": (vectors.nesterov(ETA, FIRST), _nesterov, *plain),
         "RMSProp": (vectors.rmsprop(ETA, SECOND, EPSILON), _rmsprop, *plain),
@@ -164,9 +170,15 @@ def _table(wrong=None, names=None):
 
 
 @claim("metric_table", topic="riemannian", paper=LITE, where="preconditioner as metric", stance="derived",
-       statement="every optimizer's published step is w <- w - eta (F^-1 (m + beta g) + lambda w), F explicit and SPD")
+       statement="every optimizer's published step is w <- w - eta (F^-1 (m + beta g) + lambda w), F explicit and SPD, "
+                 "once its averages start alike")
 def metric_table(effort):
-    """17 rows, 12 steps each; F is positive definite where Cholesky's factorisation of it succeeds."""
+    """18 rows, 12 steps each; F is positive definite where Cholesky's factorisation of it succeeds.
+
+    Averages without a correction start here where the gradient had always been the first one: v = g^2 for RMSProp and
+    NAdam (published: 0), the mean of g^2 for SOAP; Shampoo averages what is published as a sum; NAdam is without its
+    correction, which Dozat shifts by a step.
+    """
     for optimizer, _, landscape, w, curvature in _rows().values():
         g, extra = landscape.gradient(w), None if curvature is None else curvature(w)
         np.linalg.cholesky(optimizer.metric(optimizer.accumulate(optimizer.start(w, g, extra), g, extra),
@@ -189,13 +201,13 @@ def _(effort):
 @metric_table.control("no metric, F = 1, in every row that has one")
 def _(effort):
     return weakest(**_table(lambda optimizer, g, force, metric: (force, np.eye(len(metric))),
-                            [name for name in _rows() if name not in ("heavy ball", "Nesterov")]))
+                            [name for name in _rows() if name not in ("gradient descent", "heavy ball", "Nesterov")]))
 
 
 @metric_table.control("F squared, in every row that has one")
 def _(effort):
     return weakest(**_table(lambda optimizer, g, force, metric: (force, metric @ metric),
-                            [name for name in _rows() if name not in ("heavy ball", "Nesterov")]))
+                            [name for name in _rows() if name not in ("gradient descent", "heavy ball", "Nesterov")]))
 
 
 @cache
@@ -251,20 +263,32 @@ def _damping_norm(form, step):
     return judges.order(SMALLEST, norms, -1.0, 0.02)
 
 
-@claim("muon_damping_unbounded", topic="riemannian", paper=LITE, where="Algorithm 1", stance="derived",
-       statement="around Muon |F(M)^-1 G| ~ 1/sigma_min(M) in all four metrics: the damping term has no bound, "
-                 "unlike M's own")
-def muon_damping_unbounded(effort):
+def _sign_damping(solve):
+    norms = [np.linalg.norm(solve(np.array([2.0, -1.0, small]), np.array([0.3, 1.0, -0.7]))) for small in SMALLEST]
+    return judges.order(SMALLEST, norms, -1.0, 0.02)
+
+
+@claim("damping_unbounded", topic="riemannian", paper=LITE, where="Algorithm 1", stance="derived",
+       statement="around Muon |F(M)^-1 G| ~ 1/sigma_min(M) in all four metrics, around a sign |F^-1 g| ~ 1/min|m|: the "
+                 "damping term has no bound, unlike M's own")
+def damping_unbounded(effort):
     """The entry (k, k) of F^{-1} G in M's singular basis is G_kk/sigma_k whatever the form; msign(G) has no such."""
-    return judges.every(**{form: _damping_norm(form, lambda rule, m, g: rule.metric((), m).solve(g)) for form in FORMS})
+    return judges.every(
+        sign=_sign_damping(lambda m, g: SignOfForce().metric((), m).solve(g)),
+        **{form: _damping_norm(form, lambda rule, m, g: rule.metric((), m).solve(g)) for form in FORMS})
 
 
-@muon_damping_unbounded.control("msign(G) in its place, as the published code of Muon-LITE has it")
+@damping_unbounded.control("sign(g) in its place")
+def _(effort):
+    return _sign_damping(lambda m, g: SignOfForce().solve((), g))
+
+
+@damping_unbounded.control("msign(G) in its place, as the published code of Muon-LITE has it")
 def _(effort):
     return _damping_norm("symmetric", lambda rule, m, g: rule.solve((), g))
 
 
-@muon_damping_unbounded.control("M in the place of G")
+@damping_unbounded.control("M in the place of G")
 def _(effort):
     return weakest(**{form: _damping_norm(form, lambda rule, m, g: rule.metric((), m).solve(m)) for form in FORMS})
 

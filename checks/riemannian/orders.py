@@ -233,9 +233,13 @@ def _(effort):
 
 @claim("lite_orders_of_accuracy", topic="riemannian", paper=LITE, where="Algorithm 1, continuous limit",
        stance="derived",
-       statement="LITE around any base: order 1 against w' = -[(I-Q) F^-1 (m + B1 g) + chi Q F^-1 (m + B2 g)]")
+       statement="LITE around any base whose metric is smooth: order 1 against w' = -[(I-Q) F^-1 (m + B1 g) "
+                 "+ chi Q F^-1 (m + B2 g)]")
 def lite_orders_of_accuracy(effort):
-    """Q is tilted and does not commute with the metrics; chi = 2, B2 = 0.7, B1 = 0.2 beyond the base's own damping."""
+    """Not around a sign, where the damping's part has no bound (`riemannian.damping_unbounded`).
+
+    Q is tilted and does not commute with the metrics; chi = 2, B2 = 0.7, B1 = 0.2 beyond the base's own damping.
+    """
     return _orders(effort, "lite", AROUND)
 
 

@@ -25,9 +25,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..arguments import shown
 from .flows import Flow
 from .metric_rules import inside
-from .optimizers import Optimizer, State, refuse_unstable, symmetric
+from .optimizers import Optimizer, State, largest_curvature, refuse_unstable, symmetric
 
 IDEMPOTENT = 1e-10
 """Largest entry of ``Q Q - Q`` for what is taken as a projector."""
@@ -63,16 +64,13 @@ class Lite:
     beta_sharp: float = 0.0
 
     def __post_init__(self):
+        if not isinstance(self.base, Optimizer):
+            raise ValueError(f"base is {shown(self.base)}; it must be an Optimizer")
         object.__setattr__(self, "chi", inside(self.chi, "chi", 1.0, math.inf, left=True))
         object.__setattr__(self, "beta_sharp", inside(self.beta_sharp, "beta_sharp", -math.inf, math.inf))
         object.__setattr__(self, "beta_flat", inside(self.beta_flat, "beta_flat", self.beta_sharp, math.inf, left=True))
         if not callable(self.projector):
-            q = symmetric(self.projector, "projector")
-            error = float(np.abs(q @ q - q).max())
-            if error > IDEMPOTENT:
-                raise ValueError(f"projector deviates from its square by {error:.3g}; it must be at most "
-                                 f"{IDEMPOTENT:g}")
-            object.__setattr__(self, "projector", q)
+            object.__setattr__(self, "projector", _projector(symmetric(self.projector, "projector")))
 
     @property
     def name(self) -> str:
@@ -104,7 +102,11 @@ class Lite:
 
     def flat(self, x, parameters):
         """Q x at given parameters; x of shape (..., d) or (..., m, d)."""
-        q = np.asarray(self.projector(parameters), dtype=float) if callable(self.projector) else self.projector
+        q = self.projector
+        if callable(q):
+            q = _projector(np.asarray(q(parameters), dtype=float))
+        if q.shape[-1] != x.shape[-1]:
+            raise ValueError(f"projector has shape {q.shape}; it must act on vectors of length {x.shape[-1]}")
         if q.ndim == 2:
             return x @ q
         return np.einsum("...i,...ij->...j", x, q) if q.ndim == x.ndim + 1 else x @ q
@@ -197,6 +199,7 @@ class Lite:
         """``G H`` and ``G B H``, with the base's damping in B and the weight of a gradient in the buffer in G."""
         if callable(self.projector):
             raise ValueError("projector is a function; it must be a constant matrix for a stability limit")
+        largest_curvature(hessian, metric)
         h = symmetric(hessian, "hessian")
         f = np.eye(len(h)) if metric is None else symmetric(metric, "metric")
         if not self.projector.shape == h.shape == f.shape:
@@ -213,6 +216,16 @@ class Lite:
         step = np.block([[(1 + theta) * one - rate * (gh + gbh), -theta * one + rate * theta * gbh],
                          [one, np.zeros_like(one)]])
         return float(np.abs(np.linalg.eigvals(step)).max())
+
+
+def _projector(q):
+    """Q of shape (..., d, d), if it is its own square, or ValueError."""
+    if q.ndim < 2 or q.shape[-1] != q.shape[-2]:
+        raise ValueError(f"projector has shape {q.shape}; it must be (..., d, d)")
+    error = float(np.abs(q @ q - q).max())
+    if not error <= IDEMPOTENT:
+        raise ValueError(f"projector deviates from its square by {error:.3g}; it must be at most {IDEMPOTENT:g}")
+    return q
 
 
 def averaged_damping(damping, alpha):

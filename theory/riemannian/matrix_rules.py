@@ -52,7 +52,7 @@ class RotatedMetric:
 
     def solve(self, x):
         """``F^{-1} X``; ValueError if F is singular."""
-        return self._back(self._into(x) / regular(self.entries))
+        return self._back(self._into(x) / regular(self.entries, (-2, -1)))
 
     def as_matrix(self):
         """F on matrices written row by row, shape (..., m n, m n)."""
@@ -127,7 +127,8 @@ class TwoSided:
 
     def _power(self, matrix, exponent):
         values, vectors = np.linalg.eigh(matrix)
-        return (vectors * regular(values + self.epsilon)[..., None, :] ** exponent) @ np.swapaxes(vectors, -1, -2)
+        raised = regular(values + self.epsilon, epsilon=self.epsilon)
+        return (vectors * raised[..., None, :] ** exponent) @ np.swapaxes(vectors, -1, -2)
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ class InEigenbasis:
         """``U [(U^T M V)/(sqrt V + eps)] V^T``."""
         u, v, inner = in_basis(averages[0], averages[1], force)
         scale = np.sqrt(averages[2]) + self.epsilon
-        return u @ (inner / (scale if self.epsilon else regular(scale))) @ np.swapaxes(v, -1, -2)
+        return u @ (inner / (scale if self.epsilon else regular(scale, (-2, -1), 0.0))) @ np.swapaxes(v, -1, -2)
 
     def metric(self, averages, force):
         """F."""

@@ -223,6 +223,9 @@ class Curvature:
         found = np.asarray(np.nan if curvature is None else curvature, dtype=float)
         if found.shape[-2:] != (d, d) or not np.isfinite(found).all():
             raise ValueError(f"curvature has shape {found.shape}; it must be a finite matrix of shape (..., {d}, {d})")
+        apart = np.abs(found - np.swapaxes(found, -1, -2)).max()
+        if apart > 1e-12 * np.abs(found).max():
+            raise ValueError(f"curvature deviates from its transpose by {apart:.3g}; it must be symmetric")
         return (found + self.ridge * np.eye(d),)
 
     begin = rest
@@ -251,12 +254,24 @@ def weight(rule, count):
     return rule.memory / -math.expm1(count * math.log1p(-rule.memory))
 
 
-def regular(eigenvalues):
-    """The eigenvalues of a metric, if all are positive and none is rounding, or ValueError."""
-    low, high = float(np.min(eigenvalues)), float(np.max(eigenvalues))
-    if not low > SINGULAR * high:
-        raise ValueError(f"metric is singular: its smallest eigenvalue is {low:.3g}; it must be > "
-                         f"{SINGULAR * high:.3g} ({SINGULAR:g} of the largest)")
+def regular(eigenvalues, axes=-1, epsilon=None):
+    """The eigenvalues of metrics, if of each all are positive and none is rounding, or ValueError.
+
+    Parameters
+    ----------
+    eigenvalues : array_like, shape (..., d)
+    axes : int or tuple of int
+        Those of one metric.
+    epsilon : float, optional
+        What was added to them, to be named as the remedy.
+    """
+    low, high = np.min(eigenvalues, axis=axes), np.max(eigenvalues, axis=axes)
+    wrong = ~(low > SINGULAR * high)
+    if np.any(wrong):
+        least, bound = (float(np.asarray(each)[wrong].flat[0]) for each in (low, SINGULAR * high))
+        remedy = "" if epsilon is None else f"; epsilon is {epsilon:g}, it must be > {bound:.3g}"
+        raise ValueError(f"metric is singular: its smallest eigenvalue is {least:.3g}; it must be > {bound:.3g} "
+                         f"({SINGULAR:g} of the largest){remedy}")
     return eigenvalues
 
 

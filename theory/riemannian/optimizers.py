@@ -149,6 +149,10 @@ class Optimizer:
     decay: float = 0.0
 
     def __post_init__(self):
+        if not isinstance(self.momentum, Momentum):
+            raise ValueError(f"momentum is {shown(self.momentum)}; it must be a Momentum")
+        if not all(hasattr(self.rule, name) for name in ("begin", "update", "solve", "metric")):
+            raise ValueError(f"rule is {shown(self.rule)}; it must be a metric rule, such as Identity()")
         object.__setattr__(self, "rate", inside(self.rate, "rate", 0.0, math.inf))
         object.__setattr__(self, "decay", inside(self.decay, "decay", 0.0, math.inf, left=True))
 
@@ -285,7 +289,15 @@ class Optimizer:
             Symmetric, positive semi-definite and not 0.
         metric : array_like, shape (d, d), optional
             Symmetric, positive definite; the identity if left out.
+
+        Raises
+        ------
+        ValueError
+            For a singular metric or a Hessian out of range, and for steps by a sign, whose size no rate makes small.
         """
+        if self.rule.scale_free:
+            raise ValueError(f"{self.name} has steps of one size, whatever the gradient; it must be another method to "
+                             "have a stability limit")
         scale = self.momentum.alpha if self.momentum.averaged else 1.0
         limit = largest_step(self.momentum.theta, self.momentum.beta / scale)
         return float(limit / (scale * largest_curvature(hessian, metric)))
@@ -359,7 +371,7 @@ def adamw(rate, first=0.9, second=0.999, epsilon=1e-8, decay=0.1, correction=Tru
 def nadam(rate, first=0.9, second=0.999, epsilon=1e-8, decay=0.0, correction=True) -> Optimizer:
     """Adam with Nesterov's damping, ``beta = alpha/(1-alpha)``.
 
-    The rate is that of Dozat's form divided by b1, and the correction that of the averages (his shifts one by a step).
+    The rate is b1 times that of Dozat's form, and the correction that of the averages (his shifts one by a step).
     """
     return Optimizer("NAdam", rate,
                      Momentum(memory(first, "first"), nesterov=True, averaged=True, correction=correction),
