@@ -24,8 +24,6 @@ from theorycheck.theory.riemannian.high_resolution import (
     iterates,
     low_resolution_flow,
     modal_coefficients,
-    modal_expansion,
-    momentum,
     starting_velocity,
 )
 from theorycheck.theory.riemannian.integration import integrate
@@ -62,7 +60,7 @@ from theorycheck.theory.riemannian.metrics import (
 )
 from theorycheck.theory.riemannian.rishd import (
     CONNECTIONS,
-    Flow,
+    InertialFlow,
     MomentumFlow,
     first_order_path,
     lite_damping,
@@ -190,55 +188,6 @@ def test_rivers():
     assert np.all(StraightValley(0.3, 5.0).river_speed(x) == 0.3)
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (lambda: Quadratic([]), "finite numbers in one row"),
-    (lambda: Quadratic([1.0, np.nan]), "finite numbers in one row"),
-    (lambda: Quadratic([1.0, 2.0], np.eye(3)), r"rotation has shape \(3, 3\); it must be \(2, 2\)"),
-    (lambda: Quadratic([1.0, 2.0], [[1.0, 0.1], [0.0, 1.0]]), "off orthogonality by 0.1; it must be at most 1e-10"),
-    (lambda: Quadratic("stiff"), "they must be numbers"),
-    (lambda: RippledQuadratic([1.0, -1.0], 1.0, [1.0, 1.0]), "curvatures is -1.0 at its smallest; it must be >= 0"),
-    (lambda: RippledQuadratic([1.0, 1.0], 1.0, [1.0]), "wave has 1 entries; it must have 2"),
-    (lambda: StraightValley(0.0, [1.0]), "slope is 0.0 at its smallest; it must be > 0"),
-    (lambda: StraightValley(np.inf, [1.0]), "slope is inf; it must be finite"),
-    (lambda: CurvedValley(1.0, [1.0, 0.0]), "curvature is 0.0 at its smallest; it must be > 0"),
-    (lambda: CurvedValley(1.0, [1.0, 1.0], [1.0, 1.0, 1.0]), "amplitude has 3 entries; it must have 2"),
-    (lambda: MatrixQuadratic(1.0), r"they must be finite, \(n,\), \(m, 1\) or \(m, n\)"),
-    (lambda: LogisticRegression(FEATURES, 2 * LABELS, 0.1), "each must be -1 or 1"),
-    (lambda: LogisticRegression(FEATURES, LABELS[:3], 0.1), "labels has 3 entries; it must have 30"),
-    (lambda: LogisticRegression(FEATURES, LABELS, -1.0), "ridge is -1.0 at its smallest; it must be >= 0"),
-    (lambda: Quadratic([1.0, 2.0]).value(np.ones(3)), "last axis must have length 2"),
-    (lambda: ConstantMetric([[1.0, 2.0], [2.0, 1.0]]), "eigenvalue -1; all must be > 0"),
-    (lambda: ConstantMetric([1.0, 0.0]), "the metric is singular"),
-    (lambda: ConstantMetric([[1.0, 2.0], [0.0, 9.0]]), "off symmetry by 2"),
-    (lambda: lite_metric(euclidean(2), np.diag([0.0, 1.0]), 0.5), "chi is 0.5; it must be >= 1"),
-    (lambda: lite_metric(euclidean(2), np.diag([0.0, 2.0]), 2.0), "must be symmetric and idempotent"),
-    (lambda: lite_metric(ConstantMetric([[1.0, 0.3], [0.3, 1.0]]), np.diag([0.0, 1.0]), 2.0), "fail to commute by 0.3"),
-    (lambda: RotatingMetric(1.0, -2.0), "gain is -2; it must be > -1"),
-    (lambda: GradientMetric(RIPPLES, 0.0), "noise is 0.0 at its smallest; it must be > 0"),
-    (lambda: GradientMetric(RIPPLES, [1.0, 1.0, 1.0]), "noise has 3 entries; it must have 1 or 2"),
-    (lambda: HalfPlaneMetric().matrix(np.array([0.0, -1.0])), "y is -1.0 at its smallest; it must be > 0"),
-    (lambda: Flow(RIPPLES, euclidean(2), -1.0), "friction is -1.0 at its smallest; it must be >= 0"),
-    (lambda: Flow(RIPPLES, euclidean(2), 1.0, connection="affine"), "must be one of levi-civita, dual, none"),
-    (lambda: MomentumFlow(RIPPLES, euclidean(2), 1.0, [1.0, 2.0, 3.0]), r"a finite number or a matrix \(2, 2\)"),
-    (lambda: MomentumFlow(RIPPLES, euclidean(2), 4.0).iterate(PLACE, 0.3, 1), "it must be at most 0.25 = 1/friction"),
-    (lambda: lite_damping(np.eye(2), 1.0, 0.5), "flat is 0.5; it must be >= 1"),
-    (lambda: overdamped_path(RIPPLES, euclidean(2), 1.2, 0.0, PLACE, [0.0]), "friction is 1.2; it must be in"),
-    (lambda: momentum(4.0, 0.5), "convexity x step_size is 2; it must be < 1"),
-    (lambda: iterates("newton", RIPPLES, PLACE, 0.1, 0.1, 1), "method is 'newton'; it must be one of nesterov, heavy"),
-    (lambda: modal_coefficients(4.0, 1.0, 0.0, 1.0), "a root is not positive"),
-    (lambda: modal_expansion(1.0, 1.0, 0.0, 0.1, order=2), "order is 2; it must be 0 or 1"),
-    (lambda: VanishingFlow(RIPPLES).path(PLACE, PLACE, [0.0, 1.0]), "the first time is 0.0 at its smallest"),
-    (lambda: vanishing_energy(VanishingFlow(RIPPLES, 3.0, 0.5), 0.5, PLACE, PLACE), "time is 0.5.*it must be > 0.5"),
-    (lambda: AdamFlow(RIPPLES, 0.0, 1.0), "first is 0.0 at its smallest; it must be > 0"),
-    (lambda: integrate(lambda t, y: y, 1.0, [0.0, 0.0]), "strictly increasing"),
-    (lambda: integrate(lambda t, y: y**2, 1.0, [0.0, 2.0]), "the last time must be smaller"),
-])
-def test_bad_input_is_refused_in_one_line(make, message):
-    with pytest.raises(ValueError, match=message) as refusal:
-        make()
-    assert "\n" not in str(refusal.value)
-
-
 # Metrics -------------------------------------------------------------------------------------------------------------
 
 def symbolic_metric(name, x, y):
@@ -308,7 +257,7 @@ def test_lite_metric_divides_flat_directions():
 
 def test_geodesics_of_the_half_plane_are_half_circles():
     # No friction and no force: (x, y) = (tanh t, 1/cosh t), at unit speed.
-    flow, times = Flow(Quadratic([0.0, 0.0]), HalfPlaneMetric(), 0.0), np.linspace(0.0, 2.0, 9)
+    flow, times = InertialFlow(Quadratic([0.0, 0.0]), HalfPlaneMetric(), 0.0), np.linspace(0.0, 2.0, 9)
     w, _ = flow.path([0.0, 1.0], [1.0, 0.0], times)
     np.testing.assert_allclose(w, np.stack([np.tanh(times), 1.0 / np.cosh(times)], axis=1), atol=1e-10)
 
@@ -321,9 +270,9 @@ def test_flow_on_a_quadratic_against_the_matrix_exponential(alpha, beta, gamma):
     generator = np.block([[np.zeros((2, 2)), np.eye(2)], [-gamma * h, -alpha * np.eye(2) - beta * h]])
     expected = expm(1.5 * generator) @ np.array([0.4, 1.3, -0.5, 0.2])
     for connection in CONNECTIONS:
-        w, v = Flow(landscape, metric, alpha, beta, gamma, connection).path(PLACE, [-0.5, 0.2], [0.0, 1.5])
+        w, v = InertialFlow(landscape, metric, alpha, beta, gamma, connection).path(PLACE, [-0.5, 0.2], [0.0, 1.5])
         np.testing.assert_allclose(np.append(w[-1], v[-1]), expected, atol=1e-9)
-    first = first_order_path(Flow(landscape, metric, alpha, beta, gamma), PLACE, [-0.5, 0.2], [0.0, 1.5])
+    first = first_order_path(InertialFlow(landscape, metric, alpha, beta, gamma), PLACE, [-0.5, 0.2], [0.0, 1.5])
     np.testing.assert_allclose(first[-1], expected[:2], atol=1e-9)
 
 
@@ -335,17 +284,19 @@ def test_acceleration_from_christoffel_symbols(name):
     slope = inverse @ RIPPLES.gradient(PLACE)
     hessian = inverse @ (RIPPLES.hessian(PLACE) - np.einsum("lij,l->ij", lowered, slope))
     expected = -np.einsum("kij,i,j->k", gamma, v, v) - 0.7 * v - 0.4 * hessian @ v - 2.3 * slope
-    np.testing.assert_allclose(Flow(RIPPLES, metric, 0.7, 0.4, 2.3).acceleration(PLACE, v), expected, rtol=1e-11)
+    found = InertialFlow(RIPPLES, metric, 0.7, 0.4, 2.3).acceleration(PLACE, v)
+    np.testing.assert_allclose(found, expected, rtol=1e-11)
     change = np.einsum("kij,k->ij", metric.derivative(PLACE), v)
     dual = -inverse @ (change @ v + 0.4 * RIPPLES.hessian(PLACE) @ v) - 0.7 * v - 2.3 * slope
-    np.testing.assert_allclose(Flow(RIPPLES, metric, 0.7, 0.4, 2.3, "dual").acceleration(PLACE, v), dual, rtol=1e-11)
+    found = InertialFlow(RIPPLES, metric, 0.7, 0.4, 2.3, "dual").acceleration(PLACE, v)
+    np.testing.assert_allclose(found, dual, rtol=1e-11)
 
 
 @pytest.mark.parametrize("name", ["rotating", "gradient", "mirror", "shear"])
 def test_momentum_flow_is_the_dual_connection(name):
     flow, times = MomentumFlow(RIPPLES, METRICS[name], 0.7, 0.4), np.linspace(0.0, 1.5, 4)
     velocity, _ = flow.field(PLACE, np.array([0.3, -0.2]))
-    dual = Flow(RIPPLES, METRICS[name], 0.7, 0.4, 1.28, "dual").path(PLACE, velocity, times)[0]
+    dual = InertialFlow(RIPPLES, METRICS[name], 0.7, 0.4, 1.28, "dual").path(PLACE, velocity, times)[0]
     np.testing.assert_allclose(flow.path(PLACE, times, [0.3, -0.2])[0], dual, atol=1e-9)
 
 
@@ -384,7 +335,7 @@ def test_batches_of_paths():
     flow, times = MomentumFlow(RIPPLES, METRICS["rotating"], 0.7, 0.4), np.linspace(0.0, 1.0, 3)
     np.testing.assert_allclose(flow.path(starts, times)[0][:, 1], flow.path(starts[1], times)[0], atol=1e-9)
     np.testing.assert_allclose(flow.iterate(starts, 0.1, 5)[0][:, 1], flow.iterate(starts[1], 0.1, 5)[0], rtol=1e-12)
-    levi = Flow(RIPPLES, METRICS["rotating"], 0.7, 0.4)
+    levi = InertialFlow(RIPPLES, METRICS["rotating"], 0.7, 0.4)
     np.testing.assert_allclose(levi.path(starts, starts, times)[0][:, 1], levi.path(starts[1], starts[1], times)[0],
                                atol=1e-9)
 
@@ -492,7 +443,7 @@ def test_energies_change_as_stated_at_every_state(name, x, y, p, alpha, beta):
     rate = directional(lambda w, p: momentum_energy(flow, w, p), (w, p), flow.field(w, p))
     spent = momentum_dissipation(flow, w, p)
     np.testing.assert_allclose(rate, -spent.sum(), rtol=1e-6, atol=1e-6 * (1.0 + np.abs(spent).sum()))
-    levi = Flow(RIPPLES, METRICS[name], alpha, beta, 1.7)
+    levi = InertialFlow(RIPPLES, METRICS[name], alpha, beta, 1.7)
     rate = directional(lambda w, v: riemannian_energy(levi, w, v), (w, p), (p, levi.acceleration(w, p)))
     spent = riemannian_dissipation(levi, w, p)
     np.testing.assert_allclose(rate, -spent.sum(), rtol=1e-6, atol=1e-6 * (1.0 + np.abs(spent).sum()))

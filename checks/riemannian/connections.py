@@ -15,7 +15,7 @@ from ...theory.riemannian.metrics import (
     euclidean,
     lite_metric,
 )
-from ...theory.riemannian.rishd import CONNECTIONS, Flow, MomentumFlow, lite_damping, overdamped_path
+from ...theory.riemannian.rishd import CONNECTIONS, InertialFlow, MomentumFlow, lite_damping, overdamped_path
 from .. import judges
 from ..claim import claim
 from .paper import LITE
@@ -104,7 +104,7 @@ def _second_order(flow, connection, force=None):
     """The second-order equation that belongs to a momentum flow with a number for B."""
     damping = float(flow.damping)
     force = 1.0 + flow.friction * damping if force is None else force
-    return Flow(flow.landscape, flow.metric, flow.friction, damping, force, connection)
+    return InertialFlow(flow.landscape, flow.metric, flow.friction, damping, force, connection)
 
 
 @claim("momentum_limit", topic="riemannian", paper=LITE, where="Algorithm 1", stance="derived",
@@ -255,11 +255,11 @@ class _Pulled:
                 + np.array([pull[1] * curl * v[0], 0.0]))
 
 
-class _Bare(Flow):
+class _Bare(InertialFlow):
     """The flow with the connection in the acceleration only."""
 
     def acceleration(self, w, v):
-        inertial = Flow(self.landscape, self.metric, self.friction, 0.0, self.force).acceleration(w, v)
+        inertial = InertialFlow(self.landscape, self.metric, self.friction, 0.0, self.force).acceleration(w, v)
         push = self.landscape.hessian_times(w, v)
         return inertial - self.damping * np.linalg.solve(self.metric.matrix(w), push)
 
@@ -267,8 +267,8 @@ class _Bare(Flow):
 def _transported(connection, bare=False):
     valley, shear, times = CurvedValley(0.5, 4.0, 0.3, 2.0), ShearMetric(0.6, 1.4), np.linspace(0.0, 4.0, 17)
     start, velocity = np.array([0.3, 0.9]), np.array([0.8, -0.5])
-    euclid = Flow(valley, euclidean(2), 0.7, 0.4, 2.3).path(start, velocity, times)[0]
-    bent = (_Bare if bare else Flow)(_Pulled(valley, shear), shear, 0.7, 0.4, 2.3, connection)
+    euclid = InertialFlow(valley, euclidean(2), 0.7, 0.4, 2.3).path(start, velocity, times)[0]
+    bent = (_Bare if bare else InertialFlow)(_Pulled(valley, shear), shear, 0.7, 0.4, 2.3, connection)
     place = shear.curved(start)
     path = bent.path(place, np.linalg.solve(shear.jacobian(place), velocity), times)[0]
     return judges.equal(shear.flat(path), euclid, atol=1e-9)
@@ -293,7 +293,7 @@ def _(effort):
 
 def _mirrored(connection):
     metric, a, b = MirrorMetric(0.8, [1.0, 0.6]), 0.7, 0.4
-    flow, times = Flow(RIPPLES, metric, a, b, 1.0 + a * b, connection), np.linspace(0.0, 3.0, 13)
+    flow, times = InertialFlow(RIPPLES, metric, a, b, 1.0 + a * b, connection), np.linspace(0.0, 3.0, 13)
 
     def joined(_, y):
         w, v, _ = y

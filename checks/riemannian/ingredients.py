@@ -18,7 +18,7 @@ from ...theory.riemannian.high_resolution import (
 from ...theory.riemannian.landscapes import LogisticRegression, Quadratic, RippledQuadratic
 from ...theory.riemannian.lyapunov import vanishing_energy
 from ...theory.riemannian.metrics import ConstantMetric
-from ...theory.riemannian.rishd import Flow, first_order_path
+from ...theory.riemannian.rishd import InertialFlow, first_order_path
 from .. import judges
 from ..claim import claim
 from .sources import ATTOUCH, HESSIAN_DAMPING, SHI
@@ -49,14 +49,14 @@ def _(effort):
 
 
 def _forced(flow, force):
-    return Flow(flow.landscape, flow.metric, flow.friction, flow.damping, force)
+    return InertialFlow(flow.landscape, flow.metric, flow.friction, flow.damping, force)
 
 
 def _first_order(changed):
     times, parts, start, velocity = np.linspace(0.0, 4.0, 17), {}, np.array([1.2, -0.8]), np.array([0.3, -0.5])
     for name, metric in {"Euclidean": ConstantMetric([1.0, 1.0]),
                          "constant": ConstantMetric([[0.7, 0.3], [0.3, 1.9]])}.items():
-        flow = Flow(RIPPLES, metric, 0.7, 0.4, 2.3)
+        flow = InertialFlow(RIPPLES, metric, 0.7, 0.4, 2.3)
         parts[name] = judges.equal(first_order_path(changed(flow), start, velocity, times),
                                    flow.path(start, velocity, times)[0], atol=1e-9)
     return judges.every(**parts)
@@ -83,7 +83,7 @@ def _swings(drag):
     parts = {}
     for curvature in (1.0, 9.0, 25.0):
         for beta in (0.0, 0.1, 0.3):
-            flow = Flow(Quadratic([curvature]), ConstantMetric([1.0]), 0.2, beta)
+            flow = InertialFlow(Quadratic([curvature]), ConstantMetric([1.0]), 0.2, beta)
             times = np.arange(5.0) * np.pi / np.sqrt(curvature - 0.25 * (0.2 + beta * curvature) ** 2)
             x, v = flow.path([1.0], [0.0], times)
             parts[f"l={curvature:g}, beta={beta:g}"] = judges.every(

@@ -25,7 +25,7 @@ from ...theory.riemannian.metrics import (
     euclidean,
     lite_metric,
 )
-from ...theory.riemannian.rishd import Flow, MomentumFlow, lite_damping
+from ...theory.riemannian.rishd import InertialFlow, MomentumFlow, lite_damping
 from .. import judges
 from ..claim import claim
 from .paper import LITE
@@ -171,7 +171,7 @@ def _riemannian_balance(connection="levi-civita", missing=0.0, first=0):
     for name, metric in {**_metrics(), "hyperbolic": HalfPlaneMetric()}.items():
         plane = float(name == "hyperbolic")   # higher up and for a shorter time, lest other flows leave it
         for alpha, beta, gamma in ((1.0, 0.0, 1.0), (1.0, 0.5, 1.0), (0.7, 0.4, 2.3))[first:]:
-            flow = Flow(RIPPLES, metric, alpha, beta, gamma, connection)
+            flow = InertialFlow(RIPPLES, metric, alpha, beta, gamma, connection)
 
             def energy(w, v, flow=flow, lost=missing * alpha * beta):
                 return riemannian_energy(flow, w, v) - lost * RIPPLES.value(w)

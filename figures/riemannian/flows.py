@@ -9,7 +9,7 @@ from ...theory.riemannian.flows import global_errors, iterates
 from ...theory.riemannian.landscapes import LogisticRegression, MatrixQuadratic, Quadratic, RippledQuadratic
 from ...theory.riemannian.lite import Lite
 from ...theory.riemannian.metrics import RotatingMetric
-from ...theory.riemannian.rishd import Flow, MomentumFlow
+from ...theory.riemannian.rishd import InertialFlow, MomentumFlow
 from .. import style
 from ..figure import Drawing, figure
 from .columns import columns
@@ -167,7 +167,7 @@ def connections(effort):
     velocity, paths = limit.field(start, 0.0 * start)[0], {}
     for index, (name, label) in enumerate((("dual", "limit of Algorithm 1"), ("levi-civita", "Levi-Civita"),
                                            ("none", "no connection"))):
-        paths[label] = Flow(bowl, metric, a, B, 1.0 + a * B, name).path(start, velocity, times)[0]
+        paths[label] = InertialFlow(bowl, metric, a, B, 1.0 + a * B, name).path(start, velocity, times)[0]
         plane.plot(*paths[label].T, **style.theory(index), label=label)
         rows += [("path", label, *map(float, row)) for row in np.column_stack([times, paths[label]])]
     steps = 2.0 ** -np.arange(6.0, effort.choose(11.0, 14.0))

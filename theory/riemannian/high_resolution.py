@@ -32,11 +32,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arguments import shown
+from ..arguments import numbers, shown
+from . import stable_steps
 from .integration import ATOL, RTOL, integrate
 from .metrics import euclidean
-from .parameters import finite, keep, not_negative, positive
-from .rishd import Flow
+from .ranges import finite, integer, keep, not_negative, points, positive, require
+from .rishd import InertialFlow
 
 METHODS = ("nesterov", "heavy ball")
 
@@ -59,7 +60,7 @@ def iterates(method, landscape, w, convexity, step_size, count):
     convexity, step_size : float
         mu and s; see :func:`momentum`.
     count : int
-        Number of steps.
+        Number of steps, >= 0.
 
     Returns
     -------
@@ -68,44 +69,54 @@ def iterates(method, landscape, w, convexity, step_size, count):
     Raises
     ------
     ValueError
-        For an unknown method or parameters out of range.
+        For an unknown method or parameters out of range, a step size beyond the stability limit, which is named (see
+        :mod:`.stable_steps`), and where the iteration overflows.
     """
-    theta, s, nesterov = momentum(convexity, step_size), step_size, _known(method) == "nesterov"
-    x = np.array(w, float)
+    nesterov, count = _known(method) == "nesterov", integer(count, "count", 0)
+    theta, mu, s = momentum(convexity, step_size), _convexity(convexity), finite(step_size, "step_size")
+    stable_steps.gradient_step(landscape, s, lambda s: (3.0 - math.sqrt(mu * s)) if nesterov else
+                               (1.0 + math.sqrt(mu * s)))
+    x = points(w, landscape.dimension)
     y, before, found = x, x, [x]
-    for k in range(count):
-        gradient = landscape.gradient(x)
-        if nesterov:
-            y, before = x - s * gradient, y
-            x = y + theta * (y - before)
-        else:
-            push = (1.0 + theta) * s if k == 0 else s
-            x, before = x + theta * (x - before) - push * gradient, x
-        found.append(x)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for k in range(count):
+            gradient = landscape.gradient(x)
+            if nesterov:
+                y, before = x - s * gradient, y
+                x = y + theta * (y - before)
+            else:
+                push = (1.0 + theta) * s if k == 0 else s
+                x, before = x + theta * (x - before) - push * gradient, x
+            stable_steps.divergence(x, k + 1, "step_size", s)
+            found.append(x)
     return np.array(found)
 
 
 def convex_iterates(landscape, w, step_size, count):
     """NAG-C: ``theta_k = k/(k + 3)``; arguments and result as for :func:`iterates`."""
-    x = np.array(w, float)
+    s, count = positive(finite(step_size, "step_size"), "step_size"), integer(count, "count", 0)
+    stable_steps.gradient_step(landscape, s, lambda s: 3.0)
+    x = points(w, landscape.dimension)
     y, found = x, [x]
-    for k in range(count):
-        y, before = x - step_size * landscape.gradient(x), y
-        x = y + k / (k + 3) * (y - before)
-        found.append(x)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for k in range(count):
+            y, before = x - s * landscape.gradient(x), y
+            x = y + k / (k + 3) * (y - before)
+            stable_steps.divergence(x, k + 1, "step_size", s)
+            found.append(x)
     return np.array(found)
 
 
 def high_resolution_flow(method, landscape, convexity, step_size):
-    """The high-resolution equation as a :class:`~theorycheck.theory.riemannian.rishd.Flow`; parameters as above."""
+    """The high-resolution equation, an :class:`~.rishd.InertialFlow`; parameters as above."""
     root = _root(convexity, step_size)
     damping = math.sqrt(step_size) if _known(method) == "nesterov" else 0.0
-    return Flow(landscape, euclidean(landscape.dimension), 2.0 * math.sqrt(convexity), damping, 1.0 + root)
+    return InertialFlow(landscape, euclidean(landscape.dimension), 2.0 * math.sqrt(convexity), damping, 1.0 + root)
 
 
 def low_resolution_flow(landscape, convexity):
     """``X'' + 2 sqrt(mu) X' + g = 0``, the same for both methods."""
-    return Flow(landscape, euclidean(landscape.dimension), 2.0 * math.sqrt(_convexity(convexity)))
+    return InertialFlow(landscape, euclidean(landscape.dimension), 2.0 * math.sqrt(_convexity(convexity)))
 
 
 def starting_velocity(landscape, w, convexity, step_size, corrected=True):
@@ -144,14 +155,14 @@ class VanishingFlow:
 
     def path(self, w, v, times, rtol=RTOL, atol=ATOL):
         """Positions and velocities, each (n, ..., d), from those at ``times[0] > 0``."""
-        positive(np.asarray(times, float)[:1], "the first time")
+        positive(float(np.atleast_1d(numbers(times, "times")).flat[0]), "the first time")
 
         def field(t, y):
             x, v = y
             pull = self.damping * self.landscape.hessian_times(x, v) if self.damping else 0.0
             return np.stack([v, -self.friction / t * v - pull - (1.0 + self.force / t) * self.landscape.gradient(x)])
 
-        start = np.stack(np.broadcast_arrays(np.asarray(w, float), np.asarray(v, float)))
+        start = np.stack(np.broadcast_arrays(numbers(w, "parameters"), numbers(v, "velocities")))
         solution = integrate(field, start, times, rtol, atol)
         return solution[:, 0], solution[:, 1]
 
@@ -170,7 +181,7 @@ def modal_coefficients(curvature, friction, damping, step):
     curvature : array_like
         lambda.
     friction, damping, step : float or array_like
-        a, B, h; they broadcast.  Small enough that the roots are not negative.
+        a >= 0, B, h > 0; they broadcast.  Small enough that ``a h <= 1`` and the roots are not negative.
 
     Returns
     -------
@@ -179,28 +190,53 @@ def modal_coefficients(curvature, friction, damping, step):
     Raises
     ------
     ValueError
-        Where a root is real and not positive: then no equation without memory has these solutions.
+        For parameters outside these ranges, and where a root is real and not positive: then no equation without memory
+        has these solutions.
     """
-    curvature, a, b, h = np.broadcast_arrays(*(np.asarray(x, float) for x in (curvature, friction, damping, step)))
-    theta, strength = 1.0 - a * h, h * curvature * b      # alpha = a h, s beta = h B lambda
-    total = a * h + strength + h * h * curvature           # z = 1 + y:  y^2 + total y + h^2 lambda (1 + a B) = 0
-    product = h * h * curvature * (1.0 + a * b)
-    split = np.sqrt((total**2 - 4.0 * product).astype(complex))
-    roots = -0.5 * np.stack([total + split, total - split])
-    if (np.isreal(roots) & (roots.real <= -1.0)).any():
-        raise ValueError(f"step is {shown(float(h.max()))} at its largest; a root is not positive, it must be smaller")
+    curvature, a, b, h = np.broadcast_arrays(*_modal(curvature, friction, damping, step))
+    require(h > 0, h, "step", "it must be > 0")
+    require(a * h <= 1, h, "step", f"it must be at most {1.0 / max(float(a.max()), 1e-300):g} = 1/friction")
+    roots = _shifted_roots(curvature, a, b, h)
+    wrong = _not_positive(roots)
+    if wrong.any():
+        mode = [float(x[wrong].flat[0]) for x in (curvature, a, b, h)]
+        limit = stable_steps.edge(lambda h: not _not_positive(_shifted_roots(*mode[:3], h)).any(), mode[3])
+        raise ValueError(f"step is {mode[3]:g}; it must be < {limit:.6g}, above which a root is not positive")
     logs = np.log1p(roots) / h
-    return -np.log(theta * (1.0 - strength)) / h, (logs[0] * logs[1]).real
+    return -np.log((1.0 - a * h) * (1.0 - h * curvature * b)) / h, (logs[0] * logs[1]).real
+
+
+def _shifted_roots(curvature, a, b, h):
+    """The two y of ``z = 1 + y``, ``y^2 + total y + h^2 lambda (1 + a B) = 0``."""
+    total = a * h + h * curvature * b + h * h * curvature   # alpha = a h, s beta = h B lambda
+    product = h * h * curvature * (1.0 + a * b)
+    split = np.sqrt(np.asarray(total**2 - 4.0 * product, complex))
+    return -0.5 * np.stack([total + split, total - split])
+
+
+def _not_positive(roots):
+    return (np.isreal(roots) & (roots.real <= -1.0)).any(axis=0)
 
 
 def modal_expansion(curvature, friction, damping, step, order=1):
     """``A`` and ``P`` to order h^0 or h^1; parameters as in :func:`modal_coefficients`."""
     if order not in (0, 1):
         raise ValueError(f"order is {shown(order)}; it must be 0 or 1")
-    half = 0.5 * order * np.asarray(step, float)
-    strength = np.asarray(damping, float) * curvature
+    curvature, friction, damping, step = _modal(curvature, friction, damping, step)
+    half, strength = 0.5 * order * step, damping * curvature
     return (friction + strength + half * (np.square(friction) + strength**2),
-            (1.0 + np.asarray(friction, float) * damping) * curvature * (1.0 + half * (friction + strength)))
+            (1.0 + friction * damping) * curvature * (1.0 + half * (friction + strength)))
+
+
+def _modal(curvature, friction, damping, step):
+    """The four as arrays: finite, friction and step >= 0."""
+    found = [numbers(curvature, "curvatures"), numbers(friction, "frictions"), numbers(damping, "dampings"),
+             numbers(step, "steps")]
+    for values, label in zip(found, ("curvature", "friction", "damping", "step"), strict=True):
+        require(np.isfinite(values), values, label, "it must be finite")
+    not_negative(found[1], "friction")
+    not_negative(found[3], "step")
+    return found
 
 
 def _known(method):

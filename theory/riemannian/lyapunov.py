@@ -37,8 +37,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arguments import numbers
 from .integration import ATOL, RTOL, integrate
-from .parameters import finite, keep, not_negative, positive
+from .metrics import ConstantMetric
+from .ranges import finite, keep, not_negative, positive, require
 
 
 def momentum_energy(flow, w, p):
@@ -89,7 +91,7 @@ def balance(field, energy, dissipation, start, times, rtol=1e-12, atol=ATOL):
     dissipated : ndarray, shape (n, terms)
         Zero at the first time; ``energies + dissipated.sum(axis=1)`` is constant if the dissipation is the true one.
     """
-    state = np.stack(np.broadcast_arrays(*(np.asarray(part, float) for part in start)))
+    state = np.stack(np.broadcast_arrays(*(numbers(part, "start values") for part in start)))
     terms = np.size(dissipation(*state))
 
     def joined(_, y):
@@ -171,11 +173,20 @@ class AdamFlow:
         -------
         ndarray, shape (n, 3, *w.shape)
             Of w, m and v.
+
+        Raises
+        ------
+        ValueError
+            For ``v < 0``, or ``v = 0`` without epsilon, where the metric is singular.
         """
-        w = np.asarray(w, float)
         gradient = self.landscape.gradient(w)
-        m = (gradient if self.corrected else 0.0 * gradient) if m is None else m
-        start = np.stack(np.broadcast_arrays(w, m, gradient**2 if v is None else v))
+        m = (gradient if self.corrected else 0.0 * gradient) if m is None else numbers(m, "first moments")
+        v = gradient**2 if v is None else numbers(v, "second moments")
+        if self.epsilon:
+            not_negative(v, "v")
+        else:
+            require(v > 0, v, "v", "it must be > 0 where epsilon = 0, or the metric is singular; so must epsilon")
+        start = np.stack(np.broadcast_arrays(numbers(w, "parameters"), m, v))
         return integrate(lambda t, y: np.stack(self.field(t, *y)), start, times, rtol, atol)
 
 
@@ -195,11 +206,16 @@ def adam_growth(first, second, time=math.inf, corrected=False):
     -------
     ndarray
         Positive exactly if V can increase.
+
+    Raises
+    ------
+    ValueError
+        For values that are not positive.
     """
-    first, second = np.asarray(first, float), np.asarray(second, float)
+    first, second = positive(numbers(first, "first"), "first"), positive(numbers(second, "second"), "second")
+    time = positive(numbers(time, "time"), "time")
     if not corrected:
         return second / 2.0 - 2.0 * first
-    time = np.asarray(time, float)
     a, b = first / -np.expm1(-first * time), second / -np.expm1(-second * time)
     return b / 2.0 - a * (2.0 - np.exp(-first * time))
 
@@ -212,11 +228,10 @@ def vanishing_energy(flow, time, x, v):
     ValueError
         For ``time <= beta``, a flow with ``c != 0``, or a landscape without a minimum.
     """
-    time, best = np.asarray(time, float), flow.landscape.minimum
+    time, best = numbers(time, "times"), flow.landscape.minimum
     if flow.force or best is None:
         raise ValueError("the flow must have force 0 and a landscape with a minimum")
-    if not (time > flow.damping).all():
-        raise ValueError(f"time is {float(time.min()):g} at its smallest; it must be > {flow.damping:g}, the damping")
+    require(time > flow.damping, time, "time", f"it must be > {flow.damping:g}, the damping")
     reach = ((flow.friction - 1.0) * (x - best) + time[..., None] * (v + flow.damping * flow.landscape.gradient(x)))
     return (time**2 * (flow.landscape.value(x) - flow.landscape.value(best))
             + time / (2.0 * (time - flow.damping)) * np.sum(reach**2, axis=-1))
@@ -231,7 +246,14 @@ def decay_rate(flow, ratio):
         In a constant metric.
     ratio : float
         b >= 0.
+
+    Raises
+    ------
+    ValueError
+        For b < 0, or another metric.
     """
+    if not isinstance(flow.metric, ConstantMetric):
+        raise ValueError(f"the metric is a {type(flow.metric).__name__}; it must be a ConstantMetric")
     return 2.0 * min(not_negative(finite(ratio, "ratio"), "ratio"), flow.friction)
 
 

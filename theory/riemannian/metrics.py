@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arguments import number, numbers
-from .parameters import finite, keep, not_negative, points, positive, row
+from .ranges import finite, integer, keep, not_negative, points, positive, require, row
 
 SYMMETRIC = 1e-10
 
@@ -74,8 +74,24 @@ class ConstantMetric:
 
 
 def euclidean(dimension):
-    """The identity as a metric."""
-    return ConstantMetric(np.ones(dimension))
+    """The identity as a metric, in so many dimensions >= 1."""
+    return ConstantMetric(np.ones(integer(dimension, "dimension", 1)))
+
+
+def orthogonal_projector(projector):
+    """Q, shape (d, d), symmetric and idempotent to 1e-10.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    q = numbers(projector, "projector")
+    if q.ndim != 2 or q.shape[0] != q.shape[1] or not q.size or not (
+            max(np.abs(q - q.T).max(), np.abs(q @ q - q).max()) <= SYMMETRIC):
+        raise ValueError(f"the projector of shape {q.shape} must be a square matrix, symmetric and idempotent to "
+                         f"{SYMMETRIC:g}")
+    return q
 
 
 def lite_metric(metric, projector, chi):
@@ -93,14 +109,15 @@ def lite_metric(metric, projector, chi):
     Raises
     ------
     ValueError
-        For chi < 1, what is no projector, or one that does not commute.
+        For a metric that is not constant, chi < 1, what is no projector, or one that does not commute.
     """
-    chi, q = number(chi, "chi"), numbers(projector, "projector")
+    if not isinstance(metric, ConstantMetric):
+        raise ValueError(f"the metric is a {type(metric).__name__}; it must be a ConstantMetric")
+    chi, q = number(chi, "chi"), orthogonal_projector(projector)
     if not 1.0 <= chi < np.inf:
         raise ValueError(f"chi is {chi}; it must be >= 1 and finite")
-    if q.shape != metric.entries.shape or not max(np.abs(q - q.T).max(), np.abs(q @ q - q).max()) <= SYMMETRIC:
-        raise ValueError(f"the projector of shape {q.shape} must be symmetric and idempotent, of shape "
-                         f"{metric.entries.shape}")
+    if q.shape != metric.entries.shape:
+        raise ValueError(f"the projector has shape {q.shape}; it must be {metric.entries.shape}, that of the metric")
     error = float(np.abs(q @ metric.entries - metric.entries @ q).max())
     if not error <= SYMMETRIC * np.abs(metric.entries).max():
         raise ValueError(f"projector and metric fail to commute by {error:.3g}; it must be at most "
@@ -238,7 +255,11 @@ class MirrorMetric:
 
     def matrix(self, w):
         """F, shape (..., d, d)."""
-        size = self.amplitude * np.cosh(points(w, self.dimension) @ self.wave)
+        phase = points(w, self.dimension) @ self.wave
+        stretch = self.amplitude * (self.wave @ self.wave)
+        limit = np.arccosh(max(1.0 / (np.finfo(float).eps * stretch), 1.0)) if stretch else np.inf
+        require(np.abs(phase) <= limit, phase, "k.w", f"|k.w| must be <= {limit:.6g}, or F is singular to rounding")
+        size = self.amplitude * np.cosh(phase)
         return np.eye(self.dimension) + size[..., None, None] * np.outer(self.wave, self.wave)
 
     def derivative(self, w):
@@ -342,11 +363,14 @@ def positive_definite(entries, label):
     found = np.atleast_1d(numbers(entries, label))
     if found.ndim == 1:
         found = np.diag(found)
-    if found.ndim != 2 or found.shape[0] != found.shape[1] or not found.size or not np.isfinite(found).all():
-        raise ValueError(f"{label} has shape {found.shape}; it must be a finite square matrix or its diagonal")
+    if found.ndim != 2 or found.shape[0] != found.shape[1] or not found.size:
+        raise ValueError(f"{label} has shape {found.shape}; it must be a square matrix or its diagonal")
+    require(np.isfinite(found), found, f"an entry of the {label}", "it must be finite")
     if not np.abs(found - found.T).max() <= SYMMETRIC * np.abs(found).max():
         raise ValueError(f"{label} is off symmetry by {np.abs(found - found.T).max():.3g}; it must be symmetric")
     smallest = float(np.linalg.eigvalsh(found)[0])
-    if not smallest > len(found) * np.finfo(float).eps * np.abs(found).max():
-        raise ValueError(f"{label} has the eigenvalue {smallest:.3g}; all must be > 0, or the metric is singular")
+    least = len(found) * np.finfo(float).eps * np.abs(found).max()
+    if not smallest > least:
+        raise ValueError(f"{label} has the eigenvalue {smallest:.3g}; all must be > {least:.3g}, or it is singular to "
+                         "rounding")
     return found

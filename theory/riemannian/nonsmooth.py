@@ -39,7 +39,7 @@ from scipy.optimize import brentq
 
 from ..arguments import numbers
 from .metric_rules import inside
-from .parameters import positive, row
+from .ranges import positive, row
 
 
 def shrunk(lengths, times):

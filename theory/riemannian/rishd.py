@@ -6,7 +6,7 @@ The general equation (Zhu et al., arXiv 2602.22681, as accounts of the paper giv
 
 g the vector of partial derivatives and H the matrix of second ones.  In coordinates
 
-    w'' + N(w, w') + alpha w' + beta F^{-1} (H w' - C) + gamma F^{-1} g = 0                            (Flow)
+    w'' + N(w, w') + alpha w' + beta F^{-1} (H w' - C) + gamma F^{-1} g = 0                    (InertialFlow)
 
 with one of three connections:
 
@@ -37,15 +37,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arguments import number, numbers, shown
+from ..arguments import numbers, shown
+from . import stable_steps
 from .integration import ATOL, RTOL, integrate
-from .parameters import finite, keep, not_negative, positive
+from .metrics import orthogonal_projector
+from .ranges import finite, integer, keep, not_negative, points, positive, require
 
 CONNECTIONS = ("levi-civita", "dual", "none")
 
 
 @dataclass(frozen=True, eq=False)
-class Flow:
+class InertialFlow:
     """The second-order equation, with any coefficients and one of three connections.
 
     Parameters
@@ -107,7 +109,7 @@ class Flow:
         ValueError
             If the solution blows up.
         """
-        start = np.stack(np.broadcast_arrays(np.asarray(w, float), np.asarray(v, float)))
+        start = _state(self.metric, w, v, "velocities")
         solution = integrate(lambda _, y: np.stack([y[1], self.acceleration(*y)]), start, times, rtol, atol)
         return solution[:, 0], solution[:, 1]
 
@@ -179,9 +181,9 @@ class MomentumFlow:
         -------
         positions, momenta : ndarray, shape (n, ..., d)
         """
-        w = np.asarray(w, float)
         step = not_negative(finite(step, "step"), "step")
-        start = np.stack(np.broadcast_arrays(w, np.asarray(momentum, float)))
+        p = numbers(momentum, "momenta")
+        start = _state(self.metric, w, p if p.ndim else np.full(self.metric.dimension, p), "momenta")
         field = self.field if step == 0 else lambda w, p: self.modified_field(w, p, step)
         solution = integrate(lambda _, y: np.stack(field(*y)), start, times, rtol, atol)
         return solution[:, 0], solution[:, 1]
@@ -193,9 +195,9 @@ class MomentumFlow:
         ----------
         w : array_like, shape (..., d)
         step : float
-            h > 0 with ``a h <= 1``.
+            h > 0 with ``0 < a h <= 1``; in a constant metric also stable, see :mod:`.stable_steps`.
         count : int
-            Number of steps.
+            Number of steps, >= 0.
 
         Returns
         -------
@@ -204,19 +206,24 @@ class MomentumFlow:
         Raises
         ------
         ValueError
-            For a step outside its range.
+            For a step outside its range or beyond the stability limit, which is named, friction 0, which leaves alpha
+            outside (0, 1], and where the iteration overflows.
         """
-        step = positive(finite(step, "step"), "step")
+        step, count = positive(finite(step, "step"), "step"), integer(count, "count", 0)
+        require(self.friction > 0, self.friction, "friction", "it must be > 0, for alpha = friction x step")
         if step * self.friction > 1:
             raise ValueError(f"step is {step:g}; it must be at most {1 / self.friction:g} = 1/friction, for alpha <= 1")
-        w = np.array(w, float)
+        stable_steps.momentum_step(self, step)
+        w = points(w, self.metric.dimension)
         p, positions, momenta = np.zeros_like(w), [w], []
-        for _ in range(count):
-            gradient = self.landscape.gradient(w)
-            p = (1.0 - self.friction * step) * p + step * gradient
-            w = w - step * _solve(self.metric.matrix(w), p + self.damped(gradient))
-            positions.append(w)
-            momenta.append(p)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for k in range(count):
+                gradient = self.landscape.gradient(w)
+                p = (1.0 - self.friction * step) * p + step * gradient
+                w = w - step * _solve(self.metric.matrix(w), p + self.damped(gradient))
+                stable_steps.divergence(w, k + 1, "step", step)
+                positions.append(w)
+                momenta.append(p)
         return np.array(positions), np.array(momenta)
 
 
@@ -233,9 +240,9 @@ def lite_damping(projector, sharp, flat):
     Raises
     ------
     ValueError
-        For ``B_2 < B_1``.
+        For ``B_2 < B_1``, or what is no orthogonal projector.
     """
-    q, sharp, flat = numbers(projector, "projector"), finite(sharp, "sharp"), finite(flat, "flat")
+    q, sharp, flat = orthogonal_projector(projector), finite(sharp, "sharp"), finite(flat, "flat")
     if flat < sharp:
         raise ValueError(f"flat is {flat:g}; it must be >= {sharp:g}, the damping on sharp directions")
     return sharp * (np.eye(len(q)) - q) + flat * q
@@ -265,9 +272,9 @@ def overdamped_path(landscape, metric, friction, damping, w, times, force=None):
     ValueError
         For alpha outside (0, 1].
     """
-    friction = number(friction, "friction")
-    if not 0 < friction <= 1:
-        raise ValueError(f"friction is {friction:g}; it must be in (0, 1]")
+    friction = finite(friction, "friction")
+    require(0 < friction <= 1, friction, "friction", "it must be in (0, 1]")
+    w = points(w, metric.dimension)
     speed = (1.0 + friction * finite(damping, "damping")) / friction if force is None else finite(force, "force")
     return integrate(lambda _, w: -speed * _solve(metric.matrix(w), landscape.gradient(w)), w, times)
 
@@ -275,12 +282,12 @@ def overdamped_path(landscape, metric, friction, damping, w, times, force=None):
 def first_order_path(flow, w, v, times):
     """The Euclidean flow without its Hessian: ``x' = p - beta g``, ``p' = -alpha p - (gamma - alpha beta) g``.
 
-    Equivalent to :class:`Flow` in a constant metric F, where g stands for ``F^{-1} g`` (Alvarez, Attouch, Bolte and
-    Redont 2002, for F = I).
+    Equivalent to :class:`InertialFlow` in a constant metric F, where g stands for ``F^{-1} g`` (Alvarez, Attouch, Bolte
+    and Redont 2002, for F = I).
 
     Parameters
     ----------
-    flow : Flow
+    flow : InertialFlow
         Its connection plays no part.
     w, v : array_like, shape (..., d)
         Position and velocity at ``times[0]``.
@@ -289,7 +296,7 @@ def first_order_path(flow, w, v, times):
     -------
     ndarray, shape (n, ..., d)
     """
-    w, v = np.broadcast_arrays(np.asarray(w, float), np.asarray(v, float))
+    w, v = _state(flow.metric, w, v, "velocities")
 
     def slope(x):
         return _solve(flow.metric.matrix(x), flow.landscape.gradient(x))
@@ -301,6 +308,11 @@ def first_order_path(flow, w, v, times):
                          -flow.friction * p - (flow.force - flow.friction * flow.damping) * pull])
 
     return integrate(field, np.stack([w, v + flow.damping * slope(w)]), times)[:, 0]
+
+
+def _state(metric, w, other, label):
+    """Positions and velocities or momenta, finite and of one shape."""
+    return np.stack(np.broadcast_arrays(points(w, metric.dimension), points(other, metric.dimension, label)))
 
 
 def _times(matrix, v):
