@@ -167,8 +167,15 @@ def riemannian_vectors(landscape, optimizer, steps, start, chi=1.0, beta_flat=0.
     """
     ground = _called(_kind(LANDSCAPES, _table(landscape, "landscape"), "landscape"), landscape, "landscape")
     base = _called(_kind(OPTIMIZERS, _table(optimizer, "optimizer"), "optimizer"), optimizer, "optimizer")
-    if (chi, beta_flat, beta_sharp) != (1.0, 0.0, 0.0):
-        base = Lite(base, ground.flat if hasattr(ground, "flat") else _mask(flat, ground.dimension), chi, beta_flat,
+    lite, valley = (chi, beta_flat, beta_sharp) != (1.0, 0.0, 0.0), hasattr(ground, "flat")
+    if flat is not None and (valley or not lite):
+        raise ValueError(f"flat is {shown(flat)}; it must be left out " +
+                         ("in a valley, where it is the river" if valley else "where chi is 1 and the betas are 0"))
+    if lite and not valley and flat in (None, []):
+        raise ValueError(f"flat is {shown(flat)}; with chi = {shown(chi)}, beta_flat = {shown(beta_flat)} and "
+                         f"beta_sharp = {shown(beta_sharp)} it must list the flat coordinates of the quadratic")
+    if lite:
+        base = Lite(base, ground.flat if valley else _mask(flat, ground.dimension), chi, beta_flat,
                     beta_sharp)
     factors = None if schedule is None else schedule_of(schedule)
     made = OptimizerDescent(ground, base, steps, start, noise, curvature_noise, batch_size, factors,

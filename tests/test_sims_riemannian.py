@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from theorycheck.checks import experiment
 from theorycheck.sims import engine, streams
-from theorycheck.sims.riemannian import Descent, MatrixDescent, kernels, simulate, simulate_matrices
+from theorycheck.sims.riemannian import Descent, MatrixDescent, kernels, simulate, simulate_matrices, stability
 from theorycheck.sims.riemannian.vectors import EXPERIMENT
 from theorycheck.theory.riemannian import (
     lite_schedules,
@@ -186,39 +186,73 @@ def test_the_flat_projector_counts_a_null_space_as_flat_but_no_update_goes_there
     assert threshold.target_rank(24, 16, 0.1) == 2 and threshold.target_rank(3, 8, 1.0) == 2
 
 
-def muon_lite_by_hand(weights, gradients, rates, gains, dampings, sharp_damping, decay, rank):
-    """The published update, a matrix at a time, from its formulas and an SVD."""
+def published_by_hand(weights, gradients, rates, gains, dampings, sharp_damping, decay, rank):
+    """The published update, a matrix at a time, from its formulas and SVDs: weights and ratio after every step."""
     def msign(x):
-        u, _, v = np.linalg.svd(x, full_matrices=False)
-        return u @ v
+        u, s, v = np.linalg.svd(x, full_matrices=False)
+        s = s / (1.01 * np.linalg.norm(x) + 1e-8)
+        for a, b, c in polar_express.COEFFICIENTS[:6]:
+            s = a * s + b * s**3 + c * s**5
+        return (u * s) @ v
 
-    buffer, w = np.zeros_like(weights), weights
+    buffer, w, found = np.zeros_like(weights), weights, []
     m, n = w.shape
     ratio = 1 / np.sqrt(min(m, n))
     for g, rate, gain, damping in zip(gradients, rates, gains, dampings, strict=True):
         buffer = 0.95 * buffer + 0.05 * g
         force = buffer + g * 0.05 / 0.95
-        _, s, v = np.linalg.svd(force, full_matrices=False)
-        above = s > np.linalg.norm(force) * ratio
-        flat = np.eye(n) - v[above].T @ v[above]
-        ratio = min(1.0, ratio * (1.05 if above.sum() > rank else 0.95))
-        update = msign(force) + sharp_damping * msign(g) + (damping - sharp_damping) * msign(g) @ flat
+        update = msign(force)
+        sharp = (update + msign(force / (np.linalg.norm(force) * ratio + 1e-9) - update)) / 2
+        flat = np.eye(n) - sharp.T @ sharp
+        ratio = min(1.0, ratio * (1.05 if np.linalg.norm(sharp) > np.sqrt(rank) else 0.95))
+        update = update + sharp_damping * msign(g) + (damping - sharp_damping) * msign(g) @ flat
         update = update + (gain - 1) * update @ flat
         w = w - rate * decay * (w + (gain - 1) * w @ flat) - 0.2 * np.sqrt(max(m, n)) * rate * update
-    return w
+        found.append((w, ratio))
+    return found
 
 
-def test_muon_lite_is_the_published_update():
-    """Random gradients keep |P|_F at a whole number; where it is k exactly, rounding decides, so k = 2 is not met."""
-    rng = np.random.default_rng(2)
-    gradients, weights = rng.normal(size=(6, 7, 5)) @ np.diag([5, 4, 3, 0.2, 0.1]), rng.normal(size=(7, 5))
-    rates, gains, dampings = np.linspace(0.1, 0.05, 6), np.linspace(1.0, 2.0, 6), np.linspace(-0.25, 1.0, 6)
-    optimizer = MuonLite(sharp_damping=-0.25, decay=0.1, rank=1, stages=None)
+@pytest.mark.parametrize("warmup", [0, 30])
+@pytest.mark.parametrize("shape, rank", [((12, 8), 1), ((8, 12), 1), ((20, 20), 3)])
+def test_muon_lite_is_the_published_update_in_warm_up_too(shape, rank, warmup):
+    """The schedules of the published recipe; r moves from the first step, when chi is 1 and beta_2 beta_1 still."""
+    rng, steps = np.random.default_rng(2), 90
+    gradients = rng.normal(size=(steps, *shape)) * np.geomspace(5, 0.1, shape[1])
+    weights = rng.normal(size=shape)
+    path = (0.05 * lite_schedules.cosine_rates(steps, warmup), lite_schedules.flat_gain(steps, 2.0, warmup),
+            lite_schedules.flat_damping(steps, -0.25, 1.0, warmup))
+    optimizer = MuonLite(sharp_damping=-0.25, decay=0.1, share=0.1)
     state = optimizer.start(np.stack([weights, -weights]))
-    for g, *numbers in zip(gradients, rates, gains, dampings, strict=True):
+    expected = published_by_hand(weights, gradients, *path, -0.25, 0.1, rank)
+    for g, *numbers, (w, ratio) in zip(gradients, *path, expected, strict=True):
         state = optimizer.step(state, np.stack([g, -g]), *numbers)
-    expected = muon_lite_by_hand(weights, gradients, rates, gains, dampings, -0.25, 0.1, 1)
-    assert np.allclose(state.weights, [expected, -expected], atol=1e-10)
+        assert np.allclose(state.ratio, ratio, rtol=1e-12)
+        assert np.allclose(state.weights, [w, -w], atol=1e-8)
+
+
+def test_muon_lite_of_share_0_is_muon_whatever_the_gain():
+    rng = np.random.default_rng(4)
+    lite, muon = MuonLite(gain=3.0, flat_damping=1.0, sharp_damping=-0.25, share=0.0), MuonLite()
+    states = [each.start(np.ones((5, 4))) for each in (lite, muon)]
+    for g in rng.normal(size=(5, 5, 4)):
+        states = [each.step(state, g, 0.1) for each, state in zip((lite, muon), states, strict=True)]
+    assert np.array_equal(states[0].weights, states[1].weights) and not states[0].sharp.any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0.0, 0.97), st.floats(-0.6, 4.0), st.floats(0.1, 10.0), st.floats(0.0, 40.0))
+def test_the_stability_limit_with_weight_decay_is_where_an_eigenvalue_leaves(momentum, damping, curvature, decay):
+    def radius(e):
+        return np.abs(np.linalg.eigvals([[1 - e * decay - e * curvature * (1 + damping), -e * momentum],
+                                         [curvature, momentum]])).max()
+
+    limit = float(stability.largest_rate(curvature, momentum, damping, decay))
+    if limit == 0.0:
+        assert radius(1e-7) > 1 - 1e-12
+    else:
+        assert radius(1.01 * limit) > 1 and max(radius(0.1 * limit), radius(0.99 * limit)) < 1 + 1e-12
+    if decay == 0.0 and limit > 0.0:
+        assert limit * curvature == pytest.approx(modes.largest_step(momentum, damping))
 
 
 def test_matrix_runs_are_the_theorys_and_muon_lite_without_lite_is_muon():
@@ -295,14 +329,22 @@ def test_sweeps_of_both_experiments():
             "steps": 5, "start": 1.0}
     for bad, message in (({"landscape": 3}, "landscape is 3"), ({"optimizer": {"kind": "adam"}}, "lacks 'rate'"),
                          ({"flat": [7], "chi": 2.0}, "coordinates in 0..1"),
+                         ({"chi": 4.0}, "it must list the flat coordinates"), ({"flat": [0]}, "where chi is 1"),
+                         ({"flat": [0], "chi": 2.0, "landscape": {"kind": "straight_valley", "slope": 0.1,
+                                                                  "curvatures": [5.0]}}, "in a valley"),
                          ({"landscape": {"kind": "hill"}}, "landscape kind is 'hill'")):
         with pytest.raises(ValueError, match=message):
             experiment.find("riemannian.vectors").prepare(**{**good, **bad})
 
 
-Q = Quadratic([1.0, 2.0])
+def matrices(optimizer, rate, steps=2000, **more):
+    """Runs in a matrix valley."""
+    return MatrixDescent(MatrixQuadratic([50.0, 30.0, 1.0]), optimizer, [rate], steps, np.ones((4, 3)), **more)
+
+
+Q, TURNS = Quadratic([1.0, 2.0]), CurvedValley(0.3, 10.0, 0.3, 2.0)
 REFUSED = [
-    (lambda: Descent(Q, optimizers.gradient_descent(1.0), 5, 1.0), "it must be > 0 and < 2"),
+    (lambda: Descent(Q, optimizers.gradient_descent(1.0), 5, 1.0), "it must be > 0 and < 1, the stability limit"),
     (lambda: Descent(Q, optimizers.gradient_descent(0.5), 5, 1.0, curvature_noise=3.0), "second moment needs"),
     (lambda: Descent(Q, Lite(optimizers.nesterov(0.5), np.eye(2), 4.0), 5, 1.0), "stability limit"),
     (lambda: Descent(Q, optimizers.natural_gradient(0.1), 5, 1.0), "metric rule Curvature"),
@@ -336,6 +378,27 @@ REFUSED = [
                            gains=np.ones(5)), "must then be a MuonLite"),
     (lambda: MatrixDescent(MatrixQuadratic([1.0, 2.0]), MuonLite(), [0.1], 5, np.ones((2, 2)), gains=np.zeros(5)),
      "a gain is 0; it must be >= 1"),
+    (lambda: matrices(optimizers.heavy_ball(1.0), 10.0), "< 0.076, the stability limit at curvature 50"),
+    (lambda: matrices(optimizers.gradient_descent(1.0), 10.0), "it must be > 0 and < 0.04"),
+    (lambda: matrices(Lite(optimizers.gradient_descent(1.0), np.diag([1.0, 0.0, 1.0]), 4.0), 0.02), "< 0.01"),
+    (lambda: matrices(MuonLite(decay=30.0), 0.1), "it must be < 0.0666667, 2/(gain weight decay)"),
+    (lambda: matrices(MuonLite(decay=10.0, gain=4.0), 0.1), "gain 4 and weight decay 10"),
+    (lambda: matrices(matrix_optimizers.muon(1.0, decay=30.0), 0.1), "it must be < 0.0666667"),
+    (lambda: matrices(optimizers.sophia(0.1), 0.1), "Sophia needs a curvature at every step"),
+    (lambda: matrices(optimizers.natural_gradient(0.1), 0.1), "natural gradient needs a curvature"),
+    (lambda: matrices(Lite(matrix_optimizers.muon(0.1), np.eye(5), 2.0), 0.1), "it must be (3, 3)"),
+    (lambda: Descent(Q, optimizers.Optimizer("gd", 0.1, decay=30.0), 5, 1.0), "weight decay 30"),
+    (lambda: Descent(Q, optimizers.adamw(0.1, decay=30.0), 5, 1.0), "it must be < 0.0666667"),
+    (lambda: Descent(Q, optimizers.adam(0.1, epsilon=0.0), 5, 0.0), "epsilon is 0; it must be > 0 where coordinate 0"),
+    (lambda: Descent(TURNS, Lite(optimizers.nesterov(0.005), TURNS.flat, 50.0, 40.0), 5, 0.0), "< 0.000652174, where"),
+    (lambda: MuonLite(projector=5 * np.eye(4)), "deviates from its transpose or its square by 20"),
+    (lambda: MuonLite(projector=np.full((4, 4), np.nan)), "it must be a finite square matrix"),
+    (lambda: MuonLite().start(np.full((3, 3), np.nan)), "they must be finite"),
+    (lambda: MuonLite().step(MuonLite().start(np.ones((3, 3))), np.eye(3), 0.1, gain=0.5), "gain is 0.5"),
+    (lambda: MuonLite().step(MuonLite().start(np.ones((3, 3))), np.eye(3), -1.0), "rate is -1.0"),
+    (lambda: MuonLite().step(MuonLite().start(np.ones((3, 3))), np.full((3, 3), np.nan), 1.0), "it must be finite"),
+    (lambda: AdamGain().start([np.nan]), "they must be finite"),
+    (lambda: AdamGain().step(AdamGain().start([1.0]), [1.0], 0.1, gain=0.5), "gain is 0.5; it must be finite and >= 1"),
 ]
 
 
@@ -350,3 +413,32 @@ def test_a_run_declared_unstable_diverges_and_says_where():
     made = Descent(Q, optimizers.gradient_descent(10.0), 100, 1.0, unstable=True)
     with pytest.raises(engine.Diverged, match="replica 0 diverged at step"):
         made.sample(0, 0, 2)
+
+
+@pytest.mark.parametrize("optimizer, rate", [
+    (optimizers.heavy_ball(1.0), 10.0), (optimizers.gradient_descent(1.0), 0.05), (MuonLite(decay=30.0), 0.1),
+    (matrix_optimizers.muon(1.0, decay=30.0), 0.1)])
+def test_matrix_runs_declared_unstable_say_which_replica_diverged_at_which_step(optimizer, rate):
+    made = matrices(optimizer, rate, unstable=True)
+    steps = {}
+    for first in (0, 1):
+        with pytest.raises(engine.Diverged, match=f"replica {first} diverged at step") as caught:
+            made.sample(0, first, 3)
+        steps[first] = caught.value.step
+    with pytest.raises(engine.Diverged, match="replica 0 diverged"):
+        engine.estimate(made, replicas=4, seed=0)
+    assert np.isfinite(matrices(optimizer, rate, unstable=True, times=[steps[0] - 1]).sample(0, 0, 1)).all()
+
+
+def test_a_run_thrown_off_a_curved_valley_diverges():
+    made = Descent(TURNS, Lite(optimizers.nesterov(0.005), TURNS.flat, 50.0, 40.0), 2000, 0.0, unstable=True)
+    with pytest.raises(engine.Diverged, match="replica 0 diverged at step"):
+        made.sample(0, 0, 1)
+
+
+def test_bounds_of_a_parameter_are_of_all_its_entries():
+    """Rows are parameters of their own: a row of small entries has as many sharp ones as a row of large ones."""
+    second = np.array([[1.0, 2.0, 3.0, 4.0], [100.0, 200.0, 300.0, 400.0]])
+    rows = AdamGain(share=0.5).mask(second, np.ones(2), np.full(2, 0.5))
+    whole = AdamGain(share=0.5).mask(second.ravel(), np.array(1.0), np.array(0.5))
+    assert np.allclose(rows[0], rows[1]) and not whole[:4].any() and whole[5:].all()

@@ -37,7 +37,10 @@ ADDITIVE, CURVATURE = 0, 1
 PLAIN, ADAPTIVE, SIGN, CLIPPED = range(4)
 """Rules, with force ``p = m + beta g``: D = 1; ``sqrt v + epsilon``; ``|p|``; ``max(clip h, epsilon, |p|)``."""
 LARGEST = 1e30
-"""A replica the sum of whose moduli exceeds this (or is not a number) has diverged."""
+"""A replica the sum of whose moduli exceeds this (or is not a number) has diverged; on a curved floor, see FAR."""
+FAR = 1e8
+"""On a curved floor: how many times as far as start, slope and noise account for a replica may go; beyond, the tangent
+has thrown it off the valley, whose sines keep it from growing any further."""
 
 
 class Rule(NamedTuple):
@@ -213,7 +216,7 @@ def observe(w, r, curvature, slope, steep, modes, weight, out):
 
 @njit(cache=True)
 def run(key, replica, curvature, slope, amplitude, frequency, sigma, rho, rule, flat, tangent, steep, rates, start,
-        times, averaged, modes, out, died):
+        times, averaged, modes, largest, out, died):
     """One group of LANES replicas.
 
     Parameters
@@ -235,6 +238,8 @@ def run(key, replica, curvature, slope, amplitude, frequency, sigma, rho, rule, 
         Record means over the numbers of steps since the last record.
     modes : bool
         Record ``w_j`` and ``r_j^2``, too.
+    largest : float
+        Sum of moduli beyond which a replica has diverged.
     out : float64 (T, LANES, 3 or 3 + 2 d), zeros
         Receives the observables.
     died : int64 (LANES,)
@@ -270,5 +275,5 @@ def run(key, replica, curvature, slope, amplitude, frequency, sigma, rho, rule, 
                 w[j, lane] -= rates[k] * u[j, lane]
                 total[lane] += abs(w[j, lane])
         for lane in range(LANES):
-            if not total[lane] <= LARGEST and died[lane] < 0:
+            if not total[lane] <= largest and died[lane] < 0:
                 died[lane] = k + 1

@@ -21,10 +21,13 @@ import numpy as np
 
 from ...theory.arguments import numbers, shown
 from ...theory.riemannian.landscapes import MatrixQuadratic
+from ...theory.riemannian.metric_rules import Curvature, TrustedCurvature
 from ...theory.riemannian.muon_lite import MuonLite
 from .. import engine, streams
-from .arguments import MAX_BATCH, MAX_STEPS, factors, integer, level, recorded
-from .rules import base_of
+from . import stability
+from .arguments import MAX_BATCH, MAX_STEPS, factors, flag, integer, level, recorded
+from .kernels import LARGEST
+from .rules import KINDS, base_of, rule_of
 
 EXPERIMENT = "riemannian.matrices"
 """Name of the random stream."""
@@ -36,6 +39,8 @@ OBSERVABLES = ("loss", "sharp", "flat", "rank")
 """Names along the last axis."""
 GROUP = 64
 """Replicas that are run together."""
+NEED_CURVATURE = (TrustedCurvature, Curvature)
+"""Metric rules that are given more than gradients."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +72,15 @@ class MatrixDescent:
         Numbers of steps after which to record, strictly increasing in 0..K; default K alone.
     cut : float, optional
         Curvature above which a column is sharp; default the geometric mean of the largest and the smallest.
+    unstable : bool
+        Allow what is refused otherwise.
 
     Raises
     ------
     ValueError
-        For anything else.
+        For anything else and, unless ``unstable``, for momentum or weight decay that is unstable at the largest rate,
+        as in :class:`.vectors.Descent` (the message has the bound); momentum in a ``Lite`` whose projector is not
+        diagonal is not checked beforehand.
     """
 
     landscape: MatrixQuadratic
@@ -87,6 +96,7 @@ class MatrixDescent:
     dampings: object = None
     times: object = None
     cut: float | None = None
+    unstable: bool = False
 
     def __post_init__(self):
         if not isinstance(self.landscape, MatrixQuadratic) or not self.landscape.convexity >= 0:
@@ -102,9 +112,11 @@ class MatrixDescent:
             raise ValueError(f"rates are {shown(self.rates)}; they must be finite numbers > 0 in one row")
         steps = integer(self.steps, "steps", MAX_STEPS)
         lite = isinstance(self.optimizer, MuonLite)
-        if not lite:
-            base_of(self.optimizer)
-        values = {"rates": rates, "steps": steps, "scale": np.broadcast_to(scale, shape),
+        if not lite and isinstance(base_of(self.optimizer).rule, NEED_CURVATURE):
+            raise ValueError(f"{base_of(self.optimizer).name} needs a curvature at every step; the simulation of "
+                             "matrices is for optimizers of gradients alone")
+        values = {"unstable": flag(self.unstable, "unstable"), "rates": rates, "steps": steps,
+                  "scale": np.broadcast_to(scale, shape),
                   "noise": level(self.noise, "noise"),
                   "curvature_noise": level(self.curvature_noise, "curvature_noise"),
                   "batch_size": integer(self.batch_size, "batch_size", MAX_BATCH),
@@ -120,6 +132,11 @@ class MatrixDescent:
                 np.full(steps, float(getattr(self.optimizer, own))) if lite else None)
         for name, value in values.items():
             object.__setattr__(self, name, value)
+        projector = getattr(self.optimizer, "projector", None)
+        if isinstance(projector, np.ndarray) and projector.shape != (shape[1],) * 2:
+            raise ValueError(f"projector has shape {projector.shape}; it must be ({shape[1]}, {shape[1]})")
+        if not self.unstable:
+            _check_stability(self)
 
     @property
     def name(self) -> str:
@@ -152,6 +169,11 @@ class MatrixDescent:
         Returns
         -------
         ndarray of float64, shape (count, L, T, 4)
+
+        Raises
+        ------
+        engine.Diverged
+            For the first replica that left the finite numbers at any rate.
         """
         if first + count > streams.MAX_REPLICA:
             raise ValueError(f"replica is {first + count - 1}; it must be in [0, 2^32)")
@@ -184,6 +206,12 @@ class MatrixDescent:
                 shown_curvatures = curvatures * (1.0 + self.curvature_noise / root * normals(k, CURVATURE))
             pull = normals(k, ADDITIVE) * (self.noise / root) if self.noise > 0 else 0.0
             runs.step(k, lambda weights: shown_curvatures * weights + pull)    # noqa: B023 -- called at once
+            gone = ~(np.abs(runs.weights).sum(axis=(-2, -1)) <= LARGEST).all(axis=0)
+            if gone.any():
+                place = int(np.argmax(gone))
+                if place:                # a replica before it may diverge later
+                    self._group(key, replicas[:place])
+                raise engine.Diverged(int(replicas[place]), k + 1)
         return out.transpose(2, 0, 1, 3)
 
     def _runs(self, weights):
@@ -198,12 +226,14 @@ class MatrixDescent:
 
 
 def simulate_matrices(landscape, optimizer, rates, steps, *, replicas, seed, scale=1.0, noise=0.0, curvature_noise=0.0,
-                      batch_size=1, schedule=None, gains=None, dampings=None, times=None, cut=None, **options):
+                      batch_size=1, schedule=None, gains=None, dampings=None, times=None, cut=None, unstable=False,
+                      **options):
     """Run a matrix optimizer at several rates on independent replicas and return the moments of the observables.
 
     Parameters
     ----------
-    landscape, optimizer, rates, steps, scale, noise, curvature_noise, batch_size, schedule, gains, dampings, times, cut
+    landscape, optimizer, rates, steps, scale, noise, curvature_noise, batch_size, schedule, gains, dampings
+    times, cut, unstable
         See :class:`MatrixDescent`.
     replicas, seed, options
         See :func:`theorycheck.sims.engine.estimate`.
@@ -214,7 +244,7 @@ def simulate_matrices(landscape, optimizer, rates, steps, *, replicas, seed, sca
         ``mean`` and ``stderr`` of shape (L, T, 4); ``coordinates`` has ``rate``, ``step``, ``observable``.
     """
     made = MatrixDescent(landscape, optimizer, rates, steps, scale, noise, curvature_noise, batch_size, schedule, gains,
-                         dampings, times, cut)
+                         dampings, times, cut, unstable)
     return engine.estimate(made, replicas=replicas, seed=seed, **options)
 
 
@@ -254,6 +284,24 @@ class _OtherRuns:
             self.states = [each.start(*pair) for each, *pair in zip(optimizers, self.weights, gradients, strict=True)]
         self.states = [each.step(*pair) for each, *pair in zip(optimizers, self.states, gradients, strict=True)]
         self.weights = np.stack([state.parameters for state in self.states])
+
+
+def _check_stability(descent):
+    """Refuse momentum and weight decay that are unstable at the largest rate."""
+    rate, optimizer = float(descent.rates.max() * descent.schedule.max()), descent.optimizer
+    if isinstance(optimizer, MuonLite):
+        stability.require_decay(rate, optimizer.decay, 1.0 if optimizer.plain else float(descent.gains.max()))
+        return
+    if type(base_of(optimizer).rule) not in KINDS:
+        stability.require_decay(rate, base_of(optimizer).decay, getattr(optimizer, "chi", 1.0))
+        return
+    columns = np.broadcast_to(np.atleast_2d(descent.landscape.curvatures), descent.scale.shape)
+    projector = getattr(optimizer, "projector", np.zeros((columns.shape[1],) * 2))
+    if callable(projector) or np.any(projector != np.diag(np.diagonal(projector))):
+        return
+    flat = np.diagonal(projector) > 0.5
+    stability.require_stable(rule_of(optimizer), rate, (columns[:, ~flat], columns[:, flat]), descent.curvature_noise,
+                             descent.batch_size)
 
 
 def _at_rate(optimizer, rate):

@@ -25,11 +25,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...theory.arguments import shown
-from ...theory.riemannian import modes as theory
 from ...theory.riemannian.landscapes import Quadratic
 from ...theory.riemannian.valleys import CurvedValley, StraightValley
 from .. import engine, streams
-from . import kernels
+from . import kernels, stability
 from .arguments import MAX_BATCH, MAX_STEPS, factors, flag, integer, level, levels, recorded, row
 from .rules import base_of, flat_part, rule_of
 
@@ -75,9 +74,10 @@ class Descent:
     Raises
     ------
     ValueError
-        For anything else and, unless ``unstable``, for gradient descent or momentum whose mean or whose second moment
-        is unstable along a coordinate at the largest rate (the message has the bound).  On the floor of a curved valley
-        the curvature counted is the largest along the river.
+        For anything else and, unless ``unstable``, for gradient descent or momentum whose mean or (without weight
+        decay) whose second moment is unstable along a coordinate at the largest rate, weight decay that alone makes
+        weights grow, and a metric of 0 (the message has the bound).  On the floor of a curved valley the curvature
+        counted is the largest along the river, and a step along the river must be shorter than a bend.
     """
 
     landscape: object
@@ -175,12 +175,23 @@ class Descent:
             group, died = np.zeros((self.times.size, kernels.LANES, self.shape[1])), np.full(kernels.LANES, -1)
             kernels.run(key, np.uint64(first + begin), hills[0], float(slope), *hills[1:],
                         float(self.curvature_noise / root), self._rule, np.array(flat), tangent, steep, self.rates,
-                        np.array(self.start), np.array(self.times), self.averaged, self.modes, group, died)
+                        np.array(self.start), np.array(self.times), self.averaged, self.modes, self._largest(), group,
+                        died)
             if (died[:lanes] >= 0).any():
                 lane = int(np.argmax(died[:lanes] >= 0))
                 raise engine.Diverged(first + begin + lane, int(died[lane]))
             out[begin:begin + lanes] = group[:, :lanes].transpose(1, 0, 2)
         return out
+
+    def _largest(self):
+        """Sum of moduli beyond which a replica has diverged."""
+        _, slope, _, frequency = self._hills
+        if not frequency.any():
+            return kernels.LARGEST
+        rule = self._rule
+        pull = rule.chi * (1.0 + abs(rule.beta) + abs(rule.more)) / max(1.0 - rule.theta, 1e-6)
+        reach = float(self.rates.sum()) * pull * (1.0 + slope + float(self.noise.max()))
+        return min(kernels.LARGEST, kernels.FAR * (1.0 + float(np.abs(self.start).sum()) + reach))
 
     def paths(self, seed, count=1, first=0):
         """Positions of single replicas at the recorded times, shape (count, T, d)."""
@@ -234,21 +245,16 @@ def _hills(landscape):
 
 
 def _check_stability(descent):
-    """Refuse gradient descent and momentum that are unstable, in the mean or in the mean square."""
-    rule, (curvature, _, amplitude, frequency) = descent._rule, descent._hills
-    if rule.kind != kernels.PLAIN or not (curvature > 0).any() or rule.theta >= 1:
-        return
-    steepest = curvature * (1.0 + np.sum((amplitude * frequency) ** 2))
-    flat = descent._flat[0]
-    for chi, beta, chosen in ((1.0, rule.beta, flat < 1), (rule.chi, rule.beta + rule.more, flat > 0)):
-        values = steepest[chosen & (curvature > 0)]
-        if not values.size:
-            continue
-        unit = 1.0 - rule.theta if rule.averaged else 1.0
-        s, damping = descent.rates.max() * unit * chi * values, beta / unit
-        theory.require_stable(s, rule.theta, damping)
-        needed = descent.curvature_noise**2 * theory.noise_floor(s, rule.theta, damping)
-        if needed.max() >= descent.batch_size:
-            raise ValueError(f"batch_size is {descent.batch_size}; the second moment needs more than "
-                             f"{needed.max():.6g} at curvature {values[np.argmax(needed)]:g}, unless the run is "
-                             "declared unstable")
+    """Refuse what is unstable in the mean or in the mean square, or divides 0 by 0."""
+    rule, (curvature, slope, amplitude, frequency) = descent._rule, descent._hills
+    steepest, flat = curvature * (1.0 + np.sum((amplitude * frequency) ** 2)), descent._flat[0]
+    rate = float(descent.rates.max())
+    stability.require_stable(rule, rate, (steepest[flat < 1], steepest[flat > 0]), descent.curvature_noise,
+                             descent.batch_size)
+    if descent._flat[1]:
+        stability.require_bend(rule, rate, slope, frequency)
+    if rule.kind == kernels.ADAPTIVE and rule.epsilon == 0.0:
+        still = (descent.landscape.gradient(descent.start) == 0.0) & (descent.noise == 0.0)
+        if still.any():
+            raise ValueError(f"epsilon is 0; it must be > 0 where coordinate {int(np.argmax(still))} starts with "
+                             "gradient 0 and has no noise, unless the run is declared unstable")
