@@ -383,6 +383,19 @@ def test_patch_model_writes_the_fitted_features_of_its_patches(n, d):
     np.testing.assert_allclose(np.maximum(points @ line[0].T + line[1], 0) @ line[2], 1.0 + points, atol=1e-9)
 
 
+@pytest.mark.parametrize("size, neurons, most", [(3, 64, 0.4), (3, 100, 0.25)])
+def test_fit_stays_close_between_its_nodes_in_many_dimensions(size, neurons, most):
+    def functions(x):
+        return np.stack([np.sin(x.sum(axis=-1)), np.exp(-0.25 * (x**2).sum(axis=-1)), x[..., 0] * x[..., 1]], axis=-1)
+    inward, bias, outward = ridge_network.fit(functions, size, neurons)
+    points = np.random.default_rng(size).uniform(-1, 1, (4000, size))
+    corners = np.array(np.meshgrid(*[[-1.0, 1.0]] * size)).reshape(size, -1).T
+    for where in (points, corners):
+        assert np.abs(np.maximum(where @ inward.T + bias, 0) @ outward - functions(where)).max() < most
+    with pytest.raises(ValueError, match=r"between its nodes the fit is off by .*: more nodes or fewer neurons"):
+        ridge_network.fit(functions, 3, 5, 3)
+
+
 KNOWN = generic.exponential_decomposition(3)
 ALTERNATING = np.array([[1.0, 1.0], [-1.0, -1.0]] * 3)
 

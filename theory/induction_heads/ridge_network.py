@@ -24,6 +24,9 @@ from .attention import AttentionLayer, FeedForward, TwoLayerAttention, whole
 from .constructions import lag_layer, lag_values, patch_readers
 from .generic import LARGEST_GRID, function_values, known, tensor_rule
 
+ASTRAY = 1.25
+"""Between its nodes a fit may be off by this factor more than at them."""
+
 
 def hinges(size, neurons) -> tuple:
     """Directions, shape (m + 1 + M, m), and biases of the hidden layer: a constant, m lines and M ridge hinges.
@@ -67,8 +70,9 @@ def fit(functions, size, neurons, order=None) -> tuple:
     size, neurons : int
         m and M, at least 1.
     order : int, optional
-        Gauss nodes in each dimension; order^m at least m + 1 + M, the number of weights, at most 4096, and by default
-        four times the weights: between nodes that are hardly more than the weights, the fit goes astray.
+        Gauss nodes in each dimension; order^m at least m + 1 + M, the number of weights, at most 4096, and by default,
+        within that, 4 times the weights for m <= 2, 16 times for m >= 3, where a hinge may cut off a corner with
+        hardly a node in it.
 
     Returns
     -------
@@ -77,10 +81,11 @@ def fit(functions, size, neurons, order=None) -> tuple:
     Raises
     ------
     ValueError
-        Out of these ranges, or if the values are not finite or of another shape.
+        Out of these ranges, if the values are not finite or of another shape, or if the fit goes astray between the
+        nodes: if the root mean square of its error at the nodes of order + 1 is above 5/4 of that at its own.
     """
     inward, bias = hinges(size, neurons)
-    order = math.ceil((4 * bias.size) ** (1 / size)) if order is None else whole(order, "order", 2)
+    order = _order(size, bias.size) if order is None else whole(order, "order", 2)
     if order**size < bias.size:
         raise ValueError(f"order is {order} in dimension {size}; order^size must be at least {bias.size}, the weights")
     if order**size > LARGEST_GRID:
@@ -88,7 +93,22 @@ def fit(functions, size, neurons, order=None) -> tuple:
                          "fewer neurons")
     nodes, weights = tensor_rule(size, order)
     root, hidden = np.sqrt(weights)[:, None], np.maximum(nodes @ inward.T + bias, 0.0)
-    return inward, bias, np.linalg.lstsq(root * hidden, root * function_values(functions, nodes), rcond=1e-10)[0]
+    values = function_values(functions, nodes)
+    outward = np.linalg.lstsq(root * hidden, root * values, rcond=1e-10)[0]
+    here = np.linalg.norm(root * (hidden @ outward - values))
+    nodes, weights = tensor_rule(size, order + 1)
+    gap = np.maximum(nodes @ inward.T + bias, 0.0) @ outward - function_values(functions, nodes)
+    between = np.linalg.norm(np.sqrt(weights)[:, None] * gap)
+    if not between <= ASTRAY * here + 1e-8 * np.linalg.norm(root * values):
+        raise ValueError(f"order is {order} in dimension {size}; between its nodes the fit is off by {between:.3g}, at "
+                         f"them by {here:.3g}: more nodes or fewer neurons")
+    return inward, bias, outward
+
+
+def _order(size, weights):
+    """Nodes in each dimension for so many weights, within the largest grid."""
+    wanted = math.ceil(((4 if size <= 2 else 16) * weights) ** (1 / size))
+    return max(2, min(wanted, math.floor(LARGEST_GRID ** (1 / size) + 1e-9)))
 
 
 def patch_model(decomposition, n, neurons, nodes, order=None) -> TwoLayerAttention:
