@@ -1,11 +1,14 @@
 """Landscapes, metrics, flows and iterations refuse what they cannot do, in one line; limits of stability are exact."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theorycheck.theory.riemannian import modes
+from theorycheck.theory.riemannian import modes, river
 from theorycheck.theory.riemannian.high_resolution import (
     VanishingFlow,
     convex_iterates,
@@ -180,3 +183,28 @@ def test_a_large_step_on_a_saddle_or_in_a_turning_metric_is_refused_when_it_over
     assert np.isfinite(MomentumFlow(Quadratic([1.0, -1.0]), euclidean(2), 1.0).iterate(PLACE, 0.1, 50)[0]).all()
     with pytest.raises(ValueError, match="step is 9; it must be smaller, the iteration overflows at step"):
         MomentumFlow(Quadratic([1.0, 4.0]), RotatingMetric(), 0.1).iterate(PLACE, 9.0, 400)
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: river.river_progress(-1.0, 0.1, 1.0, 0.9), "steps is -1.0; it must be >= 0 and finite"),
+    (lambda: river.river_progress(5, 0.0, 1.0, 0.9), "rate is 0.0; it must be > 0 and finite"),
+    (lambda: river.river_progress(5, 0.1, np.nan, 0.9), "slope is nan; it must be finite"),
+    (lambda: river.river_progress(5, 0.1, 1.0, 1.0), r"momentum is 1.0; it must be in \[0, 1\)"),
+    (lambda: river.river_speed(0.1, 1.0, 0.9, np.inf), "damping is inf; it must be finite"),
+    (lambda: river.river_speed(0.1, 1.0, 0.9, 0.0, -1.0), "gain is -1.0; it must be > 0 and finite"),
+    (lambda: river.decayed_variance(5, 0.0, 1.0, 1.0), "variance is 0.0; it must be > 0 and finite"),
+    (lambda: river.decayed_variance(5, 1.0, 1.0, 0.0), "noise is 0.0; it must be > 0 and finite"),
+    (lambda: river.decaying_rates(2.5, 1.0, 1.0, 1.0), "steps is 2.5; it must be an integer >= 1"),
+    (lambda: river.variances([0.1, -0.1], 1.0, 1.0, 1.0), "a rate is -0.1; it must be finite and >= 0"),
+    (lambda: river.variances([0.1], -1.0, 1.0, 1.0), "variance is -1.0; it must be finite and >= 0"),
+])
+def test_rivers_refuse_what_is_out_of_range(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_the_front_door_has_what_it_names_and_opens_without_numba_or_sympy():
+    code = ("import sys, theorycheck.theory.riemannian as r\n"
+            "assert r.InertialFlow and r.Quadratic and r.Lite and r.adam and r.modes.largest_step\n"
+            "assert not {'numba', 'sympy', 'matplotlib'} & set(sys.modules)\n")
+    subprocess.run([sys.executable, "-c", code], check=True)

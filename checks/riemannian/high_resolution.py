@@ -14,11 +14,12 @@ from ...theory.riemannian.high_resolution import (
     modal_expansion,
     starting_velocity,
 )
-from ...theory.riemannian.landscapes import LogisticRegression, Quadratic, RippledQuadratic
+from ...theory.riemannian.landscapes import Quadratic, RippledQuadratic
 from ...theory.riemannian.metrics import euclidean
 from ...theory.riemannian.rishd import MomentumFlow
 from .. import judges
 from ..claim import claim
+from .losses import waves
 from .paper import LITE
 from .sources import SHI
 
@@ -26,9 +27,7 @@ SPACING = 1.0 / 8.0
 LAST = 3.0
 CONVEXITY = 0.05
 OTHER = {"nesterov": "heavy ball", "heavy ball": "nesterov"}
-FEATURES = np.sin(np.arange(1.0, 41.0)[:, None] * np.sqrt([2.0, 3.0, 5.0, 7.0, 11.0])) * [3.0, 1.0, 1.0, 0.5, 0.3]
-LOGISTIC = LogisticRegression(FEATURES, np.where(np.sin(9.0 * np.arange(40.0)) + FEATURES.sum(axis=1) > 0, 1.0, -1.0),
-                              CONVEXITY)
+LOGISTIC = waves(40, [3.0, 1.0, 1.0, 0.5, 0.3], CONVEXITY)
 RIPPLED = RippledQuadratic([0.3, 1.0, 2.0], 0.4, [1.0, 1.0, -1.0])
 PROBLEMS = {"logistic": (LOGISTIC, np.array([1.0, -1.0, 0.5, 2.0, -1.0])),
             "rippled": (RIPPLED, np.array([1.0, -1.0, 2.0]))}

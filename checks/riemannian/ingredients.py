@@ -1,7 +1,12 @@
 """Claims of the papers that the Riemannian account builds on: bounds for momentum methods and for Hessian damping.
 
-The bounds are one-sided and far from sharp.  Their constants are as we remember them; what a claim shows is that no
-loss we tried breaks them, and what its controls show is that bounds not much better would have been broken.
+The bounds are one-sided and far from sharp, with constants as we remember them.  What a claim shows is that no loss we
+tried breaks them.  Its controls stand just past the edges of the room that these losses leave; at quick effort
+
+    NAG-SC      0.96 sqrt(mu/L) passes for sqrt(mu/L)/12, from step 10 on the constant 0.03 for 5
+    heavy ball  0.6 mu/L for mu/(16 L), 0.5 for 5
+    flows       2 sqrt(mu) for sqrt(mu)/4, from sqrt(mu) t = 1/2 on 0.04 for 2 and 0.9 for 7/2
+    NAG-C       from step 10 on 0.32 for 8568; or constant 1.05 with (k+1)^(7/2) for (k+1)^3
 """
 
 from functools import cache
@@ -15,20 +20,20 @@ from ...theory.riemannian.high_resolution import (
     iterates,
     starting_velocity,
 )
-from ...theory.riemannian.landscapes import LogisticRegression, Quadratic, RippledQuadratic
+from ...theory.riemannian.landscapes import Quadratic
 from ...theory.riemannian.lyapunov import vanishing_energy
 from ...theory.riemannian.metrics import ConstantMetric
 from ...theory.riemannian.rishd import InertialFlow, first_order_path
 from .. import judges
 from ..claim import claim
+from .losses import RIPPLES, waves
 from .sources import ATTOUCH, HESSIAN_DAMPING, SHI
 
-FEATURES = np.sin(np.arange(1.0, 41.0)[:, None] * np.sqrt([2.0, 3.0, 5.0])) * [3.0, 1.0, 0.3]
-LABELS = np.where(np.sin(9.0 * np.arange(40.0)) + FEATURES.sum(axis=1) > 0, 1.0, -1.0)
-LOGISTIC = LogisticRegression(FEATURES, LABELS, 0.01)
-RIPPLES = RippledQuadratic([1.0, 4.0], 1.5, [2.0, 1.0])
+LOGISTIC = waves(40, [3.0, 1.0, 0.3], 0.01)
 FAR = np.array([2.0, -3.0, 5.0])
 MODES = 60
+TRANSIENT = 10
+"""Steps after which controls judge a constant: not where the method has hardly moved."""
 
 
 @claim("hessian_free_form", topic="riemannian", paper=HESSIAN_DAMPING, where="first-order form", stance="derived",
@@ -100,14 +105,14 @@ def nesterov_bound(effort):
     return _discrete(effort, "nesterov", 5.0, lambda ratio: np.sqrt(ratio) / 12.0)
 
 
-@nesterov_bound.control("constant 0.45: f(x_0) - f* itself may be L |x_0 - x*|^2/2")
+@nesterov_bound.control("constant 0.02, from step 10 on")
 def _(effort):
-    return _discrete(effort, "nesterov", 0.45, lambda ratio: np.sqrt(ratio) / 12.0)
+    return _discrete(effort, "nesterov", 0.02, lambda ratio: np.sqrt(ratio) / 12.0, TRANSIENT)
 
 
-@nesterov_bound.control("rate 2 sqrt(mu/L); the slowest mode has sqrt(mu/L)")
+@nesterov_bound.control("rate sqrt(mu/L), that of the slowest mode")
 def _(effort):
-    return _discrete(effort, "nesterov", 5.0, lambda ratio: 2.0 * np.sqrt(ratio))
+    return _discrete(effort, "nesterov", 5.0, np.sqrt)
 
 
 @claim("heavy_ball_bound", topic="riemannian", paper=SHI, where="heavy ball", stance="reconstructed",
@@ -117,9 +122,14 @@ def heavy_ball_bound(effort):
     return _discrete(effort, "heavy ball", 5.0, lambda ratio: ratio / 16.0)
 
 
-@heavy_ball_bound.control("rate mu/L; the slowest mode has mu/(2L)")
+@heavy_ball_bound.control("rate 0.7 mu/L; the slowest mode has mu/(2L)")
 def _(effort):
-    return _discrete(effort, "heavy ball", 5.0, lambda ratio: ratio)
+    return _discrete(effort, "heavy ball", 5.0, lambda ratio: 0.7 * ratio)
+
+
+@heavy_ball_bound.control("constant 0.4, from step 10 on")
+def _(effort):
+    return _discrete(effort, "heavy ball", 0.4, lambda ratio: ratio / 16.0, TRANSIENT)
 
 
 @heavy_ball_bound.control("Nesterov's rate sqrt(mu/L)/12: no acceleration at this step")
@@ -127,18 +137,18 @@ def _(effort):
     return _discrete(effort, "heavy ball", 5.0, lambda ratio: np.sqrt(ratio) / 12.0)
 
 
-def _discrete(effort, method, constant, rate):
+def _discrete(effort, method, constant, rate, first=0):
     parts = {}
     for condition in effort.choose((10.0, 100.0), (10.0, 100.0, 1000.0)):
         modes = Quadratic(np.geomspace(1.0 / condition, 1.0, MODES))
         scale = np.sqrt(condition) if method == "nesterov" else condition
         path = iterates(method, modes, np.ones(MODES), *_step(method, 1.0 / condition, 1.0), round(12.0 * scale))
         worst = (0.5 * modes.curvatures * path**2).max(axis=1)
-        parts[f"L/mu={condition:g}"] = _below(worst, constant, rate(1.0 / condition), "bound")
+        parts[f"L/mu={condition:g}"] = _below(worst, constant, rate(1.0 / condition), first)
     mu, top, best = LOGISTIC.convexity, LOGISTIC.smoothness, LOGISTIC.minimum
     path = iterates(method, LOGISTIC, FAR, *_step(method, mu, top), effort.choose(500, 5000))
     excess = (LOGISTIC.value(path) - LOGISTIC.value(best)) / (top * np.sum((FAR - best) ** 2))
-    parts["logistic"] = _below(excess, constant, rate(mu / top), "bound")
+    parts["logistic"] = _below(excess, constant, rate(mu / top), first)
     return judges.every(**parts)
 
 
@@ -146,10 +156,13 @@ def _step(method, convexity, smoothness):
     return convexity, 0.25 / smoothness if method == "nesterov" else convexity / (16.0 * smoothness**2)
 
 
-def _below(excess, constant, rate, over):
-    """``excess_k <= constant (1 + rate)^-k``, in the ratio."""
-    ratio = excess * np.exp(np.arange(len(excess)) * np.log1p(rate)) / constant
-    return judges.inequality(ratio, 1.0, over=f"largest share of the {over} {ratio.max():.3g}")
+def _below(excess, constant, rate, first):
+    """``excess_k <= constant (1 + rate)^-k`` from some step on, in the ratio."""
+    return _share((excess * np.exp(np.arange(len(excess)) * np.log1p(rate)) / constant)[first:])
+
+
+def _share(ratio):
+    return judges.inequality(ratio, 1.0, over=f"largest share of the bound {ratio.max():.3g}")
 
 
 @claim("flow_bound", topic="riemannian", paper=SHI, where="high-resolution ODEs", stance="reconstructed",
@@ -159,17 +172,22 @@ def flow_bound(effort):
     return _continuous(effort, {"nesterov": 2.0, "heavy ball": 3.5}, 0.25)
 
 
-@flow_bound.control("rate 3 sqrt(mu); the slowest mode of the heavy ball has 2 sqrt(mu)")
+@flow_bound.control("rate 2.1 sqrt(mu); the slowest mode of the heavy ball has 2 sqrt(mu)")
 def _(effort):
-    return _continuous(effort, {"nesterov": 2.0, "heavy ball": 3.5}, 3.0)
+    return _continuous(effort, {"nesterov": 2.0, "heavy ball": 3.5}, 2.1)
 
 
-@flow_bound.control("c = 0.45")
+@flow_bound.control("NAG-SC, c = 0.03 from sqrt(mu) t = 1/2 on")
 def _(effort):
-    return _continuous(effort, {"nesterov": 0.45, "heavy ball": 0.45}, 0.25)
+    return _continuous(effort, {"nesterov": 0.03}, 0.25, 0.5)
 
 
-def _continuous(effort, constants, rate):
+@flow_bound.control("heavy ball, c = 0.8 from sqrt(mu) t = 1/2 on")
+def _(effort):
+    return _continuous(effort, {"heavy ball": 0.8}, 0.25, 0.5)
+
+
+def _continuous(effort, constants, rate, first=0.0):
     parts = {}
     for method, constant in constants.items():
         for condition in effort.choose((10.0, 1000.0), (10.0, 100.0, 1000.0, 1e4)):
@@ -180,8 +198,7 @@ def _continuous(effort, constants, rate):
                 times = np.linspace(0.0, 30.0 / np.sqrt(mu), effort.choose(600, 6000))
                 path = _modal(times, flow.friction + flow.damping * modes, flow.force * modes, velocity)
                 ratio = share * (0.5 * modes * path**2).max(axis=1) * np.exp(rate * np.sqrt(mu) * times) / constant
-                parts[f"{method}, L/mu={condition:g}, sL={share:g}"] = judges.inequality(
-                    ratio, 1.0, over=f"largest share of the bound {ratio.max():.3g}")
+                parts[f"{method}, L/mu={condition:g}, sL={share:g}"] = _share(ratio[np.sqrt(mu) * times >= first])
     return judges.every(**parts)
 
 
@@ -201,17 +218,17 @@ def gradient_norm_bound(effort):
     return _gradient_norms(effort, 8568.0, 3.0)
 
 
-@gradient_norm_bound.control("constant 0.1; |g_0|^2 may be L^2 |x_0 - x*|^2 = |x_0 - x*|^2/(9 s^2)")
+@gradient_norm_bound.control("constant 0.3, from step 10 on")
 def _(effort):
-    return _gradient_norms(effort, 0.1, 3.0)
+    return _gradient_norms(effort, 0.3, 3.0, TRANSIENT)
 
 
-@gradient_norm_bound.control("(k+1)^5 in place of (k+1)^3")
+@gradient_norm_bound.control("constant 1 and (k+1)^4, from step 10 on")
 def _(effort):
-    return _gradient_norms(effort, 8568.0, 5.0)
+    return _gradient_norms(effort, 1.0, 4.0, TRANSIENT)
 
 
-def _gradient_norms(effort, constant, power):
+def _gradient_norms(effort, constant, power, first=0):
     count = effort.choose(2000, 20000)
     modes = Quadratic(np.geomspace(1e-6, 1.0, 200))
     path = convex_iterates(modes, np.ones(200), 1.0 / 3.0, count)
@@ -221,8 +238,7 @@ def _gradient_norms(effort, constant, power):
     logistic = np.minimum.accumulate(slopes) * step**2 / np.sum((FAR - best) ** 2)
     parts = {}
     for name, norms in (("quadratics", worst), ("logistic", logistic)):
-        ratio = norms * np.arange(1.0, count + 2.0) ** power / constant
-        parts[name] = judges.inequality(ratio, 1.0, over=f"largest share of the bound {ratio.max():.3g}")
+        parts[name] = _share((norms * np.arange(1.0, count + 2.0) ** power / constant)[first:])
     return judges.every(**parts)
 
 

@@ -19,7 +19,8 @@ So the noise across the river falls as 1/k and no faster, and the decay of the r
 
 import numpy as np
 
-from ..arguments import number, numbers
+from ..arguments import numbers
+from .ranges import integer, require
 
 
 def river_progress(steps, rate, slope, momentum, damping=0.0, gain=1.0):
@@ -27,16 +28,22 @@ def river_progress(steps, rate, slope, momentum, damping=0.0, gain=1.0):
 
     Parameters
     ----------
-    steps : array_like of int
+    steps : array_like
         K >= 0.
     rate, slope : float
-        eta and c.
+        eta > 0 and c.
     momentum, damping : float
         theta in [0, 1) and beta_2.
     gain : float
-        chi.
+        chi > 0.
+
+    Raises
+    ------
+    ValueError
+        For values that are not finite or out of these ranges.
     """
-    steps, theta = numbers(steps, "steps"), number(momentum, "momentum")
+    steps, rate, slope, theta, damping, gain = _checked(steps=steps, rate=rate, slope=slope, momentum=momentum,
+                                                        damping=damping, gain=gain)
     alpha = 1.0 - theta
     start = theta * (1.0 - theta**steps) / alpha**2
     return rate * gain * slope * ((1.0 + alpha * damping) / alpha * steps - start)
@@ -44,7 +51,8 @@ def river_progress(steps, rate, slope, momentum, damping=0.0, gain=1.0):
 
 def river_speed(rate, slope, momentum, damping=0.0, gain=1.0):
     """``eta chi c (1 + alpha beta_2)/alpha``, progress per step in the long run; arguments as above."""
-    alpha = 1.0 - number(momentum, "momentum")
+    rate, slope, theta, damping, gain = _checked(rate=rate, slope=slope, momentum=momentum, damping=damping, gain=gain)
+    alpha = 1.0 - theta
     return rate * gain * slope * (1.0 + alpha * damping) / alpha
 
 
@@ -53,27 +61,55 @@ def decayed_variance(steps, variance, curvature, noise):
 
     Parameters
     ----------
-    steps : array_like of int
+    steps : array_like
         k >= 0.
     variance : float
         v_0 > 0.
     curvature, noise : float
         lambda and sigma > 0.
+
+    Raises
+    ------
+    ValueError
+        For values that are not finite or out of these ranges.
     """
-    return 1.0 / (1.0 / variance + numbers(steps, "steps") * (curvature / noise) ** 2)
+    steps, variance, curvature, noise = _checked(steps=steps, variance=variance, curvature=curvature, noise=noise)
+    return 1.0 / (1.0 / variance + steps * (curvature / noise) ** 2)
 
 
 def decaying_rates(steps, variance, curvature, noise):
     """The rates that reach it, shape (steps,); arguments as for :func:`decayed_variance`."""
+    steps = integer(steps, "steps", 1)
     v = decayed_variance(np.arange(steps), variance, curvature, noise)
     return curvature * v / (curvature**2 * v + noise**2)
 
 
 def variances(rates, variance, curvature, noise):
-    """``v_0, ..., v_K`` of SGD without momentum under any rates, (K, ...) -> (K + 1, ...)."""
-    rates = numbers(rates, "rates")
+    """``v_0, ..., v_K`` of SGD without momentum under any rates >= 0, (K, ...) -> (K + 1, ...); the rest >= 0."""
+    rates = np.atleast_1d(numbers(rates, "rates"))
+    require(np.isfinite(rates) & (rates >= 0), rates, "a rate", "it must be finite and >= 0")
+    curvature, noise, variance = (numbers(x, label) for x, label in (
+        (curvature, "curvatures"), (noise, "noise levels"), (variance, "variances")))
+    for values, label in ((curvature, "curvature"), (noise, "noise"), (variance, "variance")):
+        require(np.isfinite(values) & (values >= 0), values, label, "it must be finite and >= 0")
     found = np.empty((len(rates) + 1, *rates.shape[1:]))
     found[0] = variance
     for k, rate in enumerate(rates):
         found[k + 1] = (1.0 - rate * curvature) ** 2 * found[k] + (rate * noise) ** 2
+    return found
+
+
+def _checked(**values):
+    """Arrays of the values, each finite and in the range that its name has here."""
+    found = []
+    for name, value in values.items():
+        x = numbers(value, f"values of the {name}")
+        inside, allowed = {
+            "steps": (x >= 0, ">= 0 and finite"),
+            "momentum": ((x >= 0) & (x < 1), "in [0, 1)"),
+            "slope": (True, "finite"),
+            "damping": (True, "finite"),
+        }.get(name, (x > 0, "> 0 and finite"))
+        require(np.isfinite(x) & inside, x, name, f"it must be {allowed}")
+        found.append(x[()])
     return found
