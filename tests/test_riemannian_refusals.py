@@ -124,7 +124,7 @@ PLACE = np.array([0.4, 1.3])
     (lambda: MomentumFlow(BOWL, euclidean(2), 1.0).path(["a", 1.0], [0.0, 1.0]), "parameters are .* must be numbers"),
     (lambda: MomentumFlow(BOWL, euclidean(2), 1.0).path([np.nan, 1.0], [0.0, 1.0]), "the parameters contain nan"),
     (lambda: integrate(lambda t, y: -1e6 * y, 1.0, [0.0, 1.0], evaluations=1000), "more than 1000 .* reached t = 0.00"),
-    (lambda: integrate(lambda t, y: 1.0 / y, 0.0, [0.0, 1.0]), "derivative is not finite at the start, t = 0"),
+    (lambda: integrate(lambda t, y: 1.0 / y, 0.0, [0.0, 1.0]), "of the solution is not finite at the start, t = 0"),
     (lambda: integrate(lambda t, y: y, np.nan, [0.0, 1.0]), "a start value is nan; it must be finite"),
     (lambda: integrate(lambda t, y: y, 1.0, [0.0, 1.0], rtol=-1.0), "rtol is -1.0; it must be >= 1e-13 and < 1"),
     (lambda: integrate(lambda t, y: y, 1.0, [0.0, 1.0], rtol="x"), "rtol is 'x'; it must be a number"),

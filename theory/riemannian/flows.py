@@ -20,12 +20,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.integrate import solve_ivp
+
+from .integration import ATOL, RTOL, integrate
 
 ORIGIN = 1e-9
 """Where a bias-corrected flow starts: its buffers there differ from those at 0 by about as much."""
-RTOL, ATOL = 1e-11, 1e-13
-"""Tolerances of the integration (Dormand-Prince, order 8)."""
 EVALUATIONS = 300_000
 """Of the right-hand side, after which an integration is given up: one that slides along a kink would never end."""
 
@@ -107,7 +106,7 @@ class Flow:
         times : array_like
             Increasing, >= 0.
         rtol, atol : float
-            Of :func:`scipy.integrate.solve_ivp` with method DOP853.
+            Of :func:`.integration.integrate`.
 
         Raises
         ------
@@ -126,21 +125,18 @@ class Flow:
         def unpacked(y):
             return tuple(part.reshape(shape) for part, shape in zip(np.split(y, ends[:-1]), shapes))
 
-        left = iter(range(EVALUATIONS))
-
         def right(time, y):
-            if next(left, None) is None:
-                raise ArithmeticError(f"the flow of {self.optimizer.name} takes more than {EVALUATIONS} evaluations; "
-                                      f"it is not smooth at t = {time:.4g}")
             return np.concatenate([np.ravel(part) for part in self.derivative(time, unpacked(y))])
 
         origin = ORIGIN if self._corrected else 0.0
         grid = np.maximum(times, origin)
-        done = solve_ivp(right, (origin, grid[-1]), np.concatenate([np.ravel(part) for part in start]), "DOP853",
-                         t_eval=grid, rtol=rtol, atol=atol)
-        if not done.success:
-            raise ArithmeticError(f"the flow of {self.optimizer.name} could not be integrated: {done.message}")
-        return done.y[:ends[0]].T.reshape(len(times), *shapes[0])
+        marks = np.unique(np.append(grid, origin))
+        try:
+            path = integrate(right, np.concatenate([np.ravel(part) for part in start]), marks, rtol, atol, EVALUATIONS,
+                             f"the flow of {self.optimizer.name}")
+        except ValueError as error:
+            raise ArithmeticError(str(error)) from None
+        return path[np.searchsorted(marks, grid), :ends[0]].reshape(len(times), *shapes[0])
 
     @property
     def _momentum(self):

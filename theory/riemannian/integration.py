@@ -14,7 +14,7 @@ EVALUATIONS = 200_000
 """Of the right-hand side, after which an integration is given up: a stiff one might take for ever."""
 
 
-def integrate(field, start, times, rtol=RTOL, atol=ATOL, evaluations=EVALUATIONS):
+def integrate(field, start, times, rtol=RTOL, atol=ATOL, evaluations=EVALUATIONS, name="the solution"):
     """Solve ``y' = field(t, y)`` from ``y(times[0]) = start``.
 
     Parameters
@@ -29,6 +29,8 @@ def integrate(field, start, times, rtol=RTOL, atol=ATOL, evaluations=EVALUATIONS
         Local error per step of scipy's DOP853, relative (1e-13 <= rtol < 1) and absolute (>= 0).
     evaluations : int
         Of the field, at most.
+    name : str
+        What messages call it.
 
     Returns
     -------
@@ -49,15 +51,15 @@ def integrate(field, start, times, rtol=RTOL, atol=ATOL, evaluations=EVALUATIONS
     require(atol >= 0.0, atol, "atol", "it must be >= 0")
     with np.errstate(all="ignore"):
         if not np.isfinite(field(times[0], start)).all():
-            raise ValueError(f"the derivative is not finite at the start, t = {times[0]:g}; the equation must be "
-                             "regular there")
+            raise ValueError(f"the derivative of {name} is not finite at the start, t = {times[0]:g}; the equation "
+                             "must be regular there")
     if times.size == 1:
         return start[None].copy()
     reached, left = [times[0]], iter(range(evaluations))
 
     def right(t, y):
         if next(left, None) is None:
-            raise ValueError(f"the solution takes more than {evaluations} evaluations and has reached t = "
+            raise ValueError(f"{name} takes more than {evaluations} evaluations and has reached t = "
                              f"{reached[0]:.6g}; the last time must be smaller, or the equation less stiff")
         reached[0] = t
         # A step that overflows is tried again with a smaller one, which NaN makes the solver do.
@@ -67,5 +69,5 @@ def integrate(field, start, times, rtol=RTOL, atol=ATOL, evaluations=EVALUATIONS
         found = solve_ivp(right, (times[0], times[-1]), start.ravel(), method="DOP853", t_eval=times, rtol=rtol,
                           atol=atol)
     if not found.success or found.y.shape[1] != times.size or not np.isfinite(found.y).all():
-        raise ValueError(f"the solution cannot be followed beyond t = {reached[0]:.6g}; the last time must be smaller")
+        raise ValueError(f"{name} cannot be followed beyond t = {reached[0]:.6g}; the last time must be smaller")
     return found.y.T.reshape(times.size, *start.shape)
