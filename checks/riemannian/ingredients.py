@@ -360,6 +360,6 @@ def _powers(effort, rate):
 def _power_energy(last, power, friction):
     times, landscape = np.geomspace(1.0, last, round(10 * np.log10(last))), _Power(power, 1)
     start = [1.3] if friction > 1.0 else [2.0]   # from higher up it oscillates more often
-    x, v = VanishingFlow(landscape, friction).path(start, [0.0], times, rtol=1e-8)
+    x, v = VanishingFlow(landscape, friction).path(start, [0.0], times, rtol=1e-8, evaluations=5_000_000)
     late = times > 100.0
     return times[late], (landscape.value(x) + 0.5 * np.sum(v**2, axis=-1))[late]

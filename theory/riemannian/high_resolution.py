@@ -34,7 +34,7 @@ import numpy as np
 
 from ..arguments import numbers, shown
 from . import stable_steps
-from .integration import ATOL, RTOL, integrate
+from .integration import ATOL, EVALUATIONS, RTOL, integrate
 from .metrics import euclidean
 from .ranges import finite, integer, keep, not_negative, points, positive, require
 from .rishd import InertialFlow
@@ -153,8 +153,8 @@ class VanishingFlow:
         for label in ("friction", "damping", "force"):
             keep(self, label, not_negative(finite(getattr(self, label), label), label))
 
-    def path(self, w, v, times, rtol=RTOL, atol=ATOL):
-        """Positions and velocities, each (n, ..., d), from those at ``times[0] > 0``."""
+    def path(self, w, v, times, rtol=RTOL, atol=ATOL, evaluations=EVALUATIONS):
+        """Positions and velocities, each (n, ..., d), from those at ``times[0] > 0``; see :func:`.integrate`."""
         positive(float(np.atleast_1d(numbers(times, "times")).flat[0]), "the first time")
 
         def field(t, y):
@@ -163,7 +163,7 @@ class VanishingFlow:
             return np.stack([v, -self.friction / t * v - pull - (1.0 + self.force / t) * self.landscape.gradient(x)])
 
         start = np.stack(np.broadcast_arrays(numbers(w, "parameters"), numbers(v, "velocities")))
-        solution = integrate(field, start, times, rtol, atol)
+        solution = integrate(field, start, times, rtol, atol, evaluations)
         return solution[:, 0], solution[:, 1]
 
 
