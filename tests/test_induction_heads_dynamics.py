@@ -332,6 +332,26 @@ def test_integrator_against_an_exponential():
     assert crossing_time(lambda x: -x, [1.0], lambda x: x[0], 0.1, 1.0) == math.inf
 
 
+def test_flows_from_the_smallest_starts():
+    path = induction_block.induction_flow(Task(), 1e-140, [5.0])   # w is still 0, b relaxes at rate 1
+    assert path.value[0] == pytest.approx(0.5 * (1 - math.exp(-5)), rel=1e-8)
+    escape = (four_gram.learning_time(Task(), 1e-139) - four_gram.learning_time(Task(), 1e-39)) / math.log(1e100)
+    assert escape == pytest.approx(2.0, rel=1e-3)   # 1/gamma
+    assert joint_flow.joint_times(Task(1.0, 0.3, 100), 1e-139) == (math.inf, math.inf)
+    small = [1e-60, 1e-60, 2e-60, 1e-60, 1e-60, 1e-60]
+    assert population_loss.four_gram_loss(Task(), small) == 0.125 and np.isfinite(
+        population_loss.gradient(Task(), small)).all()
+
+
+def test_what_stops_the_integrator_is_said_in_one_line():
+    def wild(state):
+        raise ValueError("two\nlines")
+
+    with pytest.raises(RuntimeError, match="could not be integrated to t = 1: 'two") as caught:
+        integrated(wild, [1.0], [1.0])
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["four_gram_sums", "emergence_scaling", "emergence_abruptness", "emergence_time",
                                   "emergence_linear_logit", "first_drop", "plateau_level", "convergence_rate",
                                   "single_fixed_point", "stage_one"])
@@ -389,6 +409,20 @@ def test_claims_hold_and_their_controls_do_not(name):
     (lambda: phases(Task(), joint_flow.stage_two_flow(Task(1.0, 0.3, 99), 0.1, [1.0])), "length is inf"),
     (lambda: phases(Task(1.0, 0.3, 99), 3), "path is 3; it must be a TrainingPath"),
     (lambda: first_crossing([1.0, 2.0], [1.0], 0.5), "equally long"),
+    (lambda: first_crossing([1.0, 2.0], [math.nan, 0.1], 0.5), "must be >= 0, and numbers"),
+    (lambda: first_crossing([1.0, 2.0], [1.0, -0.1], 0.5), "must be >= 0, and numbers"),
+    (lambda: induction_block.induction_flow(Task(), 1e-155, [1.0, 5.0]), "starting value is 1e-155"),
+    (lambda: joint_flow.stage_two_flow(Task(1.0, 0.3, 99), 1e-155, [1.0]), "starting value is 1e-155"),
+    (lambda: four_gram.learning_time(Task(), 1e-300), "must be 0, or in \\[1e-140, 1e\\+06\\]"),
+    (lambda: four_gram.learning_time(Task(), 1e-30, 0.5, "quadratic"), "must be >= 1e-20"),
+    (lambda: induction_block.induction_flow(Task(), (1e308, 0.1), [1.0]), "starting value is 1e\\+308"),
+    (lambda: four_gram.four_gram_flow(Task(), 0.1, [1e300]), "times reach 1e\\+300; they must be at most 1e\\+10"),
+    (lambda: joint_flow.joint_times(Task(1.0, 0.3, 100), 1e-200), "starting value is 1e-200"),
+    (lambda: induction_block.emergence_constants(0.3, 1e-300), "constants are finite for larger ratios"),
+    (lambda: induction_block.emergence_constants(0.3, 0.5, 10**5), "smaller dimensions only"),
+    (lambda: population_loss.population_loss(Task(), [1, 1e200, 1, 1, 1, 0.0]), "parameters reach 1e\\+200"),
+    (lambda: population_loss.best_four_gram_value(None, 1, 1), "task is None"),
+    (lambda: population_loss.best_four_gram_value(Task(), 1.0, 0.0), "p is 0"),
     (lambda: first_crossing([1.0, 2.0], [1.0, 0.2], 0.0), "level is 0"),
     (lambda: phases(Task(1.0, 0.3, 100), joint_flow.stage_two_flow(Task(1.0, 0.3, 100), 0.1, [1.0]), emerged=0.995),
      "emerged is 0.995"),

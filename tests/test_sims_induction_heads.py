@@ -195,6 +195,10 @@ def test_a_run_that_leaves_the_numbers_is_named():
     assert caught.value.replica == 0 and caught.value.step >= 1
     with pytest.raises(engine.Diverged):
         sims.LayerDescent(Task(1.0, 0.3, 8), 200, 0.5, rate=50.0, batch_size=20).sample(0, 0, 1)
+    for rate in (50.0, 1e300):   # a weight that overflows; a state that is taken to be impossible
+        with pytest.raises(engine.Diverged) as caught:
+            sims.ChainTraining(3, 10, lr.constant(20, rate)).sample(0, 1, 1)
+        assert caught.value.replica == 1 and caught.value.step >= 1
 
 
 def test_what_never_happens_is_not_early():
@@ -492,6 +496,10 @@ TASK = Task(1.0, 0.3, 12)
     (lambda: sims.LayerDescent(TASK, 5, -1.0), "scale is -1"),
     (lambda: sims.LayerDescent(TASK, 5, start=np.zeros(26)), "(2, 13)"),
     (lambda: sims.LayerDescent(TASK, 5, heads="joined"), "scalars, divided, free"),
+    (lambda: sims.LayerDescent(TASK, 5, start=np.full((2, 13), 1e9)), "sums at most 1.75"),
+    (lambda: sims.Descent(TASK, 5, (1.0, 1.0, -1e9, 1.0, 1.0, 0.1)), "p must be >= -1.667"),
+    (lambda: sims.chains(0, 0, 0, 2, 0, 5), "states is 0"),
+    (lambda: sims.chains(0, 0, 0, -1, 3, 5), "count is -1"),
     (lambda: sims.Moments(TASK, 1.5), "[0, 1]"),
     (lambda: sims.Moments(Task(1.0, 0.3, 12, 17), 0.1), "1..16"),
     (lambda: sims.Moments(TASK, 0.1, value="query"), "next, key"),

@@ -52,6 +52,8 @@ OBSERVABLES = ("loss", "unigram", "bigram", "excess", "slope", "previous", "matc
 FIRST_LAYERS = ("learned", "flat", "none")
 VALUES = ("fixed", "learned")
 MAX_STATES, MAX_LENGTH, MAX_BATCH = 16, 1024, 2**16
+LARGEST_WEIGHT = 1e6
+"""A weight that leaves this range has diverged; those of trained models are of order ten."""
 
 
 def chains(key, replica, step, count, states, length):
@@ -70,7 +72,15 @@ def chains(key, replica, step, count, states, length):
     transitions : ndarray, shape (count, k, k)
     paths : ndarray of int, shape (count, T + 1)
         The last state is the one to be predicted.
+
+    Raises
+    ------
+    ValueError
+        For count, states or length out of range.
     """
+    integer(count, "count", MAX_BATCH)
+    integer(states, "states", MAX_STATES, 2)
+    integer(length, "length", MAX_LENGTH)
     each = states * states + length + 1
     uniforms = streams.uniforms(key, replica, step, count * each, purpose=CHAINS, dtype=np.float64).reshape(count, each)
     rows = -np.log(uniforms[:, :states * states]).reshape(count, states, states)
@@ -164,22 +174,31 @@ class ChainTraining:
         model : TwoLayerAttention
             At its end.
         tests : ndarray, shape (T, 7)
+
+        Raises
+        ------
+        engine.Diverged
+            If a weight left the finite numbers or 1e6, or the model took what happens to be impossible.
         """
         key, k, rates = streams.key(seed, EXPERIMENT), self.states, self.schedule.rates
         weights, moment, tests = self._start(key, replica), 0, np.empty(self.shape)
         for step in range(rates.size + 1):
             if moment < self.times.size and self.times[moment] == step:
-                tests[moment] = self._tested(_model(weights, k), key, replica, rates.size + moment)
+                tested = self._tested(_model(weights, k), key, replica, rates.size + moment)
+                if not np.isfinite(tested).all():
+                    raise engine.Diverged(replica, step)
+                tests[moment] = tested
                 moment += 1
             if step == rates.size or moment == self.times.size:
                 break
             _, paths = chains(key, replica, step, self.batch_size, k, self.length)
-            _, first, second = loss_and_gradient(_model(weights, k), np.eye(k)[paths[:, :-1]], paths[:, -1])
+            with np.errstate(divide="ignore"):   # a loss may be infinite, its gradient is not
+                _, first, second = loss_and_gradient(_model(weights, k), np.eye(k)[paths[:, :-1]], paths[:, -1])
             gradients = {"slope": first["slopes"][0], "first": first["output"][0], "query": second["query"][0],
                          "key": second["key"][0], "second": second["output"][0], "value": second["value"][0]}
             for name in self._moving:
                 weights[name] = weights[name] - rates[step] * gradients[name]
-            if not np.isfinite(weights["query"]).all():
+            if not _bounded(weights):
                 raise engine.Diverged(replica, step + 1)
         return _model(weights, k), tests
 
@@ -219,8 +238,11 @@ class ChainTraining:
         trace = model.trace(np.eye(k)[seen])
         lag_one = np.diagonal(trace.first_weights[0, 0], offset=-1)
         match = np.concatenate([np.zeros((self.tests, 1)), seen[:, :-1] == seen[:, -1:]], axis=1)
+        prediction = softmax(trace.output)
+        if not (prediction > 0).all():
+            return math.inf   # it took what happens to be impossible
         costs = [theory.cross_entropy(truth, each).mean() for each in (
-            softmax(trace.output), theory.unigram_rule(seen, k), theory.bigram_rule(seen, k))]
+            prediction, theory.unigram_rule(seen, k), theory.bigram_rule(seen, k))]
         excess = (costs[0] - costs[2]) / (costs[1] - costs[2])
         return (*costs, excess, model.first.slopes[0], lag_one.mean(),
                 (trace.second_weights[:, 0] * match).sum(1).mean())
@@ -335,6 +357,11 @@ def _walk(edges, uniforms, paths):
                 following += 1
             state = following
             paths[chain, t] = state
+
+
+def _bounded(weights):
+    """Whether every weight is small enough for logits, products of four of them, that float64 can hold."""
+    return all(np.abs(values).max() < LARGEST_WEIGHT for values in weights.values())   # false for NaN
 
 
 def _model(weights, states):

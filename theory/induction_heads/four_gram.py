@@ -34,6 +34,7 @@ from .population_loss import checked_task, together
 
 ENCODINGS = ("linear", "quadratic")
 SERIES_BELOW = 0.1
+SMALLEST_QUADRATIC = 1e-20
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,10 +169,12 @@ def learning_time(task, scale, fraction=0.5, encoding="linear"):
     Raises
     ------
     ValueError
-        For arguments out of range.
+        For arguments out of range; with a quadratic encoding also for sigma below 1e-20, as times are of its inverse.
     """
     fraction = checked_fraction(fraction)
     start, gamma, d = _start(scale, encoding), checked_task(task).four_gram, task.dimension
+    if encoding == "quadratic" and start.min() < SMALLEST_QUADRATIC:
+        raise ValueError(f"scale is {shown(scale)}; with a quadratic encoding it must be >= {SMALLEST_QUADRATIC:g}")
     # the escape takes a logarithm of the start or of N (with p = q^2 a power), the tail 1/(2 gamma^2 fraction)
     slow = 1.0 / start.min() if encoding == "quadratic" else 1.0 - math.log(start.min())
     horizon = 100.0 * (slow / gamma + 1.0 / (gamma**2 * fraction)) * (1.0 - math.log(fraction)) / d

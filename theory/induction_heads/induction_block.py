@@ -236,8 +236,17 @@ def emergence_constants(similarity, ratio=0.5, dimension=1):
     Raises
     ------
     ValueError
-        For arguments out of range.
+        For arguments out of range, also where the constants leave float64.
     """
+    with np.errstate(all="ignore"):
+        constant, delay = _quadratures(similarity, ratio, dimension)
+    if not (np.isfinite(constant).all() and np.isfinite(delay).all()):
+        raise ValueError(f"ratio and dimension are {shown(ratio)} and {shown(dimension)}; in float64 the constants are "
+                         "finite for larger ratios or smaller dimensions only")
+    return constant, delay
+
+
+def _quadratures(similarity, ratio, dimension):
     end, d = similarity_at(similarity, ratio, dimension), dimension
     y, end = np.broadcast_arrays(_similarities(similarity)[..., None], end[..., None])
     x, weights = 0.5 * end * (1.0 + NODES), 0.5 * end * WEIGHTS

@@ -26,7 +26,7 @@ import numpy as np
 
 from ..arguments import number, numbers, shown
 from .four_gram import checked_fraction, four_gram_flow
-from .gradient_flow import crossing_time, integrated
+from .gradient_flow import checked_start, crossing_time, integrated
 from .induction_block import induction_flow, plateau
 from .population_loss import PARAMETERS, checked_task, four_gram_loss, scaled_induction_loss, slopes
 
@@ -216,6 +216,7 @@ def _joint_start(task, start):
     _finite_length(task)
     start = np.broadcast_to(numbers(start, "starting values"), (6,)) if np.ndim(start) == 0 else numbers(
         start, "starting values")
+    checked_start(start)
     four_gram_loss(task, start)
     scaled_induction_loss(task, start)
     return start

@@ -107,7 +107,7 @@ def first_crossing(times, loss, level):
     Parameters
     ----------
     times, loss : ndarray, shape (T,)
-        Increasing; positive before the crossing.
+        Increasing; not negative.
     level : float
         > 0.
 
@@ -122,6 +122,8 @@ def first_crossing(times, loss, level):
                          "least one, and times must increase")
     if not 0 < level < math.inf:
         raise ValueError(f"level is {level:g}; it must be finite and > 0")
+    if np.isnan(loss).any() or loss.min() < 0:
+        raise ValueError(f"losses are {shown(loss.tolist())}; they must be >= 0, and numbers")
     below = np.flatnonzero(loss <= level)
     if not below.size:
         return math.inf

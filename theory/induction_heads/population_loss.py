@@ -38,6 +38,8 @@ PARAMETERS = ("p1", "w1", "p", "a", "b", "w")
 """The six scalars in the order of an array: slope and value of layer 1, slope and value of the 4-gram head, value and
 key of the induction head."""
 LARGEST_SIMILARITY = 1.0 / math.sqrt(2.0)
+LARGEST_PARAMETER = 1e50
+"""In size, so that no product of parameters leaves float64."""
 NEAREST = 1e-9
 """``1 - 2 w^4 V`` is kept above this inside integrators, whose trial steps may leave the region of finite losses."""
 
@@ -196,7 +198,11 @@ def four_gram_loss(task, parameters):
     p1, w1, p, a, _, _ = _checked(parameters)
     u, v = np.exp(-p1), np.exp(-p)
     _, squared = _overlaps(p1, p)
-    missed = -np.expm1(np.log1p(-u * u) + np.log1p(-v * v) + np.log1p(-u * v) - np.log1p(u * v))
+    # near p = 0 the logarithms of hyperbolic tangents, where 1 - u^2 is rounding
+    few, less = np.minimum(u, 0.5), np.minimum(v, 0.5)
+    small = np.log1p(-few * few) + np.log1p(-less * less) + np.log1p(-few * less) - np.log1p(few * less)
+    large = np.log(-np.expm1(-2.0 * p1)) + np.log(-np.expm1(-2.0 * p)) + np.log(np.tanh(0.5 * (p1 + p)))
+    missed = -np.expm1(np.where(np.maximum(u, v) < 0.5, small, large))
     off = a * w1 - best_four_gram_value(task, p1, p)
     return 0.5 * task.dimension * (squared * off**2 + task.four_gram**2 * missed)
 
@@ -265,9 +271,10 @@ def slopes(task, p1, w1, p, a, b, w):
     u, v = np.exp(-p1), np.exp(-p)
     one_u, one_v = -np.expm1(-p1), -np.expm1(-p)
     d, gamma, value = task.dimension, task.four_gram, a * w1
-    overlap, squared = one_u * one_v, one_u * one_v * (1 + u * v) / ((1 + u) * (1 + v) * (1 - u * v))
+    one_uv = -np.expm1(-(p1 + p))
+    overlap, squared = one_u * one_v, one_u * (one_v / one_uv) * (1 + u * v) / ((1 + u) * (1 + v))
     by_value = d * (value * squared - gamma * overlap)
-    mixed = 2.0 / (1.0 - (u * v) ** 2)
+    mixed = 2.0 / (one_uv * (1.0 + u * v))
     # derivatives of R and G by u and by v
     squared_u = squared / one_u * (-2.0 / (1.0 + u) + one_u * v * mixed)
     squared_v = squared / one_v * (-2.0 / (1.0 + v) + one_v * u * mixed)
@@ -287,7 +294,18 @@ def slopes(task, p1, w1, p, a, b, w):
 
 
 def best_four_gram_value(task, p1, p):
-    """``m = gamma (1+u)(1+v)(1-uv)/(1+uv)``: the product ``a w1`` that is best for given slopes."""
+    """``m = gamma (1+u)(1+v)(1-uv)/(1+uv)``: the product ``a w1`` that is best for given slopes ``p1, p > 0``.
+
+    Raises
+    ------
+    ValueError
+        For slopes out of range, or what is no task.
+    """
+    checked_task(task)
+    p1, p = together(p1, p, ("slopes p1", "slopes p"))
+    for name, slope in (("p1", p1), ("p", p)):
+        if not (slope > 0).all():
+            raise ValueError(f"{name} is {slope.min():g}; it must be > 0, or the head spreads over an infinite context")
     u, v = np.exp(-p1), np.exp(-p)
     return task.four_gram * (1 + u) * (1 + v) * (-np.expm1(-(p1 + p))) / (1 + u * v)
 
@@ -347,6 +365,9 @@ def _checked(parameters):
                          + ", ".join(PARAMETERS))
     if not np.isfinite(values).all():
         raise ValueError("parameters are not all finite; they must be")
+    if np.abs(values).max(initial=0.0) > LARGEST_PARAMETER:
+        raise ValueError(f"parameters reach {np.abs(values).max():g} in size; they must be at most "
+                         f"{LARGEST_PARAMETER:g}")
     columns = np.moveaxis(values, -1, 0)
     for name, slope in (("p1", columns[0]), ("p", columns[2])):
         if not (slope > 0).all():
