@@ -77,9 +77,12 @@ def _(effort):
 
 @claim("index_counting", topic="induction_heads", paper=ONE_LAYER, where="reduction from INDEX",
        stance="reconstructed",
-       statement="one layer of h heads, values in R^m, p bits, h(m+1)p < N: two f share every output, not every answer")
+       statement="random layers of h heads, values in R^m, p bits, h(m+1)p < N: two f share every output, not answers")
 def index_counting(effort):
-    """Random one-layer models on (b_1, f_1, ..., b_N, f_N, 2), all f and i, N = 8 (full: 11).
+    """Random one-layer models on (b_1, f_1, ..., b_N, f_N, 2), all f and i, N = 8 (full: 11): a demonstration.
+
+    That 2^N texts do not fit into fewer messages holds of any model, also of one that tells nothing; how many bits
+    suffice is `index_bits`.
 
     Bits reach the last position as h(m+1) softmax sums, rounded to p bits.  Counted are the answers that any reader of
     the output must get wrong, because equal outputs stand for different f_i.
@@ -98,6 +101,38 @@ def _(effort):
         size = tokens.shape[1] // 2
         return np.round(8.0 * _induction_head(3, 2.0 * size + 11.0, 1.0, SLOPE)(np.eye(3)[tokens]))
     return _counting(effort, lambda heads, inner, bits: two_layers)
+
+
+@claim("index_bits", topic="induction_heads", paper=ONE_LAYER, where="reduction from INDEX", stance="derived",
+       statement="one layer, h = 1, 2 heads of slopes +- (log 2)/2 and p bits: answers lost are (N - h p)^+ 2^(N-1)")
+def index_bits(effort):
+    """All f and i, N = 8 (full: 10): layers with which the number of bits that is needed suffices, and one less fails.
+
+    Without a dot product the sum of a head over the bits is ``sum_j f_j 2^(j-N)``, for the other slope a multiple of
+    ``sum_j f_j 2^(1-j)``: p bits of it are the last p of f, or the first.  The m + 1 sums of a head are affine in this
+    one, so h p counts.  What is not told is wrong for half of the f.
+    """
+    return _bits(effort, (1.0, -1.0), 2)
+
+
+@index_bits.control("both heads prefer the same end")
+def _(effort):
+    return _bits(effort, (1.0, 1.0), 2)
+
+
+@index_bits.control("weights that fall by 1/3 from bit to bit: the end is lost in rounding")
+def _(effort):
+    return _bits(effort, (1.0, -1.0), 3)
+
+
+@index_bits.control("one bit fewer than is said")
+def _(effort):
+    return _bits(effort, (1.0, -1.0), 2, fewer=1)
+
+
+@index_bits.control("24 bits, whatever is said")
+def _(effort):
+    return _bits(effort, (1.0, -1.0), 2, fewer=-24)
 
 
 @claim("chi_square_information", topic="induction_heads", paper=CAUSAL_STRUCTURE, where="data processing",
@@ -185,8 +220,11 @@ def _one_layer(heads, inner, bits):
     shapes = (heads,), (heads, 1, 3), (heads, 1, 3), (heads, inner, 3), (heads, 2, inner)
     drawn = [streams.normals(streams.key(0, "induction_heads.one_layer"), heads, inner, math.prod(shape),
                              purpose=purpose).astype(float).reshape(shape) for purpose, shape in enumerate(shapes)]
-    layer = AttentionLayer(0.1 * np.abs(drawn[0]), *drawn[1:])
+    return _rounded(AttentionLayer(0.1 * np.abs(drawn[0]), *drawn[1:]), bits)
 
+
+def _rounded(layer, bits):
+    """A layer on one-hot tokens whose softmax sums over the bits are rounded to 2^bits levels."""
     def run(tokens):
         """Output at the last position: sums over the bits rounded, those over the marks exact."""
         seen, asked = np.eye(3)[tokens[:, :-1]], np.eye(3)[tokens[:, -1]]
@@ -202,30 +240,48 @@ def _one_layer(heads, inner, bits):
         if not np.allclose(exact, model, rtol=1e-10, atol=1e-10):
             raise RuntimeError("the sums that are to be rounded are not those of the layer")
         low, high = told.min(axis=0), told.max(axis=0)
-        cells = np.minimum(np.floor((told - low) / (high - low) * 2.0**bits), 2.0**bits - 1.0)
+        cells = (told - low) / np.where(high > low, high - low, 1.0)
+        cells = np.minimum(np.floor(cells * 2.0**bits), 2.0**bits - 1.0)
         whole = low + (cells + 0.5) * (high - low) / 2.0**bits + marks
         return np.einsum("hev,nhv->ne", layer.output, whole[..., :-1] / whole[..., -1:])
     return run
 
 
+def _told(run, size):
+    """Answers that any reader of the outputs gets wrong, and how many rows of outputs there are for all f."""
+    bits = np.array(list(product((0, 1), repeat=size)))
+    tokens = np.zeros((size, len(bits), 2 * size + 1), dtype=int)
+    tokens[..., 1::2], tokens[..., -1] = bits, 2
+    tokens[np.arange(size), :, 2 * np.arange(size)] = 2
+    outputs = np.round(run(tokens.reshape(-1, 2 * size + 1)).reshape(size, len(bits), -1), 10)
+    wrong = 0
+    for place in range(size):
+        _, group = np.unique(outputs[place], axis=0, return_inverse=True)
+        ones = np.bincount(group.ravel(), weights=bits[:, place])
+        wrong += np.minimum(ones, np.bincount(group.ravel()) - ones).sum()
+    return wrong, len(np.unique(outputs.transpose(1, 0, 2).reshape(len(bits), -1), axis=0))
+
+
+def _bits(effort, signs, base, fewer=0):
+    """Answers lost of layers whose heads look near and far with weights that fall by 1/base from bit to bit."""
+    size, parts = effort.choose(8, 10), {}
+    value = np.eye(3)[1:2]                       # of the token 1; the marks, 2, are not for Alice to tell
+    for heads, each in ((1, size + 1), (1, size), (1, size - 1), (1, 2), (2, size // 2), (2, size // 2 - 1), (2, 1)):
+        outward = np.eye(heads)[..., None]       # every head writes to its own coordinate
+        layer = AttentionLayer(0.5 * math.log(base) * np.array(signs[:heads]), np.zeros((heads, 1, 3)),
+                               np.zeros((heads, 1, 3)), np.tile(value, (heads, 1, 1)), outward)
+        wrong, _ = _told(_rounded(layer, each - fewer), size)
+        parts[f"h={heads} p={each}"] = judges.equal(wrong, max(0, size - heads * each) * 2 ** (size - 1))
+    return judges.every(**parts)
+
+
 def _counting(effort, model):
     """Answers lost and rows of outputs, by numbers of heads, dimensions and bits with h (m + 1) p < N."""
     size, lost, rows, bound, names = effort.choose(8, 11), [], [], [], []
-    bits = np.array(list(product((0, 1), repeat=size)))
     for heads, inner, precision in ((1, 1, 1), (1, 1, 3), (1, 2, 2), (2, 1, 1), (2, 2, 1)):
-        run, outputs = model(heads, inner, precision), []
-        tokens = np.zeros((size, len(bits), 2 * size + 1), dtype=int)
-        tokens[..., 1::2], tokens[..., -1] = bits, 2
-        tokens[np.arange(size), :, 2 * np.arange(size)] = 2
-        found = run(tokens.reshape(-1, 2 * size + 1)).reshape(size, len(bits), -1)
-        outputs = np.round(found, 10)
-        wrong = 0
-        for place in range(size):
-            _, group = np.unique(outputs[place], axis=0, return_inverse=True)
-            ones = np.bincount(group.ravel(), weights=bits[:, place])
-            wrong += np.minimum(ones, np.bincount(group.ravel()) - ones).sum()
+        wrong, different = _told(model(heads, inner, precision), size)
         lost.append(wrong)
-        rows.append(len(np.unique(outputs.transpose(1, 0, 2).reshape(len(bits), -1), axis=0)))
+        rows.append(different)
         bound.append(2.0 ** (heads * (inner + 1) * precision))
         names.append(f"h={heads} m={inner} p={precision}")
     return judges.every(

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arguments import numbers, shown
+from ..arguments import number, numbers, shown
 
 LARGEST = 1e20
 """Bound on the moduli of tokens, weights and similarities: products of them stay within float64."""
@@ -287,11 +287,14 @@ class TwoLayerAttention:
         Between the layers, of width D.
     first_key : int
         Smallest position that the second layer sees, >= 2.
+    largest : float
+        Above 0, at most 1e20: bound on the moduli of tokens, beyond which the model refuses them; 1 for a network that
+        was fitted on [-1, 1].
 
     Raises
     ------
     ValueError
-        If the parts do not fit together.
+        If one of them is something else, or the parts do not fit together.
     """
 
     embedding: np.ndarray
@@ -299,10 +302,17 @@ class TwoLayerAttention:
     second: AttentionLayer
     feed_forward: FeedForward | None = None
     first_key: int = 2
+    largest: float = LARGEST
 
     def __post_init__(self):
         object.__setattr__(self, "embedding", _weights(self.embedding, "embedding", 2))
         object.__setattr__(self, "first_key", whole(self.first_key, "first_key", 2))
+        for name, kind in {"first": AttentionLayer, "second": AttentionLayer, "feed_forward": FeedForward}.items():
+            part = getattr(self, name)
+            if not (isinstance(part, kind) or (part is None and kind is FeedForward)):
+                raise ValueError(f"{name} is {shown(part)}; it must be of type {kind.__name__}")
+        if not 0 < number(self.largest, "largest") <= LARGEST:
+            raise ValueError(f"largest is {shown(self.largest)}; it must be above 0 and at most {LARGEST:g}")
         width = self.embedding.shape[0]
         found = {"first layer reads": self.first.width, "first layer returns": self.first.output.shape[1],
                  "second layer reads": self.second.width}
@@ -327,7 +337,7 @@ class TwoLayerAttention:
         Parameters
         ----------
         tokens : array_like, shape (..., L, d)
-            L at least ``shortest``; at most 1e20 in modulus.
+            L at least ``shortest``; at most ``largest`` in modulus, up to rounding.
 
         Returns
         -------
@@ -339,6 +349,9 @@ class TwoLayerAttention:
             If the shape does not fit, or a token is out of range.
         """
         tokens = sequences(tokens, self.shortest, self.embedding.shape[1])
+        reached = np.abs(tokens).max()
+        if not reached <= self.largest * (1.0 + 1e-9):
+            raise ValueError(f"tokens reach {reached:.4g}; this model is built for moduli of at most {self.largest:g}")
         embedded = tokens @ self.embedding.T
         first = self.first.weights(embedded)
         hidden = embedded + self.first.read(first, embedded)

@@ -27,7 +27,7 @@ import math
 import numpy as np
 
 from ..arguments import number, numbers, shown
-from .attention import AttentionLayer, TwoLayerAttention, limited, whole
+from .attention import LARGEST, AttentionLayer, TwoLayerAttention, limited, whole
 from .lag_selection import checked_nodes, exact_nodes, rounding, value_weights, vandermonde_error, workable_heads
 from .targets import similarity_matrix
 
@@ -94,7 +94,7 @@ def bigram_bound(similarity, slope, radius=1.0) -> float:
     slope : float
         p > 0.
     radius : float
-        r > 0.
+        r > 0, at most 1e20.
     """
     return 2.0 * _radius(radius) ** 3 * float(np.abs(_square(similarity)).sum()) * math.exp(-_slope(slope))
 
@@ -159,7 +159,7 @@ def lag_values(nodes, n) -> np.ndarray:
     n, nodes = whole(n, "n", 2), checked_nodes(nodes)
     if len(nodes) < n - 1:
         raise ValueError(f"nodes are {len(nodes)}; n = {n} takes at least {n - 1} heads")
-    found = np.array([value_weights(nodes, lag) for lag in range(1, n)], dtype=np.float64)
+    found = numbers([value_weights(nodes, lag) for lag in range(1, n)], "value weights")
     for lag, values in enumerate(found, 1):
         if not rounding(values) < 1:
             most = workable_heads(max(nodes), n - 1, len(nodes))
@@ -260,6 +260,6 @@ def _slope(slope):
 
 
 def _radius(radius):
-    if not 0 < number(radius, "radius") < math.inf:
-        raise ValueError(f"radius is {shown(radius)}; it must be above 0 and finite")
+    if not 0 < number(radius, "radius") <= LARGEST:
+        raise ValueError(f"radius is {shown(radius)}; it must be above 0 and at most {LARGEST:g}, as for tokens")
     return float(radius)

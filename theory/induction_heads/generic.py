@@ -275,15 +275,19 @@ def spline_logits(decomposition, segments, query, key) -> np.ndarray:
     ValueError
         Out of these ranges.
     """
-    read = []
+    read, query, key = [], numbers(query, "patches"), numbers(key, "patches")
+    if any(have != want and 1 not in (have, want) for have, want in zip(query.shape[::-1], key.shape[::-1])):
+        raise ValueError(f"patches have shapes {query.shape} and {key.shape}; they must broadcast")
     for side, points in ((known(decomposition, 1).left, query), (decomposition.right, key)):
         knots, start, bends = spline(side, segments)
-        read.append(start + np.maximum(checked_patches(numbers(points, "patches")[..., None], 1) - knots, 0.0) @ bends)
+        read.append(start + np.maximum(checked_patches(points[..., None], 1) - knots, 0.0) @ bends)
     return (read[0] * decomposition.values * read[1]).sum(axis=-1)
 
 
 def generic_model(decomposition, segments, nodes) -> TwoLayerAttention:
     """Two layers and a network of 2 (w + 1) neurons for GIH_2 of scalar tokens in [-1, 1], D = 2 + 2 K.
+
+    It refuses tokens beyond.
 
     Parameters
     ----------
@@ -315,4 +319,4 @@ def generic_model(decomposition, segments, nodes) -> TwoLayerAttention:
     network = FeedForward(np.concatenate(inward), np.concatenate(bias), np.concatenate(outward).T)
     features = np.eye(width)[2:].reshape(2, 1, rank, width)
     second = AttentionLayer(np.zeros(1), features[0], features[1], np.eye(1, width)[None], np.eye(1)[None])
-    return TwoLayerAttention(np.eye(width, 1), first, second, network)
+    return TwoLayerAttention(np.eye(width, 1), first, second, network, largest=1.0)

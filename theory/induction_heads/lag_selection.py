@@ -51,6 +51,10 @@ from .attention import whole
 
 LARGEST_CONTEXT = 100_000
 """Largest number of lags kept of an infinite context."""
+LARGEST_PROGRAM = 1000
+"""Largest number of lags in a linear program."""
+SMALLEST_NODE = 1e-300
+"""The slope of a smaller one, ``-log u``, is beyond float64 where u is."""
 
 
 def spaced_nodes(heads, largest) -> tuple:
@@ -109,6 +113,8 @@ def lag_weights(nodes, lag) -> tuple:
         product = 1 + 0 * node
         for other in rest:
             product = product * (node - other)
+        if not product:
+            raise ValueError(f"nodes are {shown(nodes)}; floats lose their products, they must be fractions or larger")
         weights.append(sign * elementary_symmetric(rest)[len(nodes) - lag] / product)
     return tuple(weights)
 
@@ -208,6 +214,8 @@ def folded(weights, visible) -> np.ndarray:
     weights, visible = numbers(weights, "weights"), whole(visible, "visible", 1)
     if weights.ndim != 1:
         raise ValueError(f"weights have shape {weights.shape}; it must be (n,)")
+    if not np.isfinite(weights).all():
+        raise ValueError(f"weights are {shown(weights)}; they must be finite")
     padded = np.concatenate([weights, np.zeros(-len(weights) % visible)])
     return padded.reshape(-1, visible).sum(axis=0)
 
@@ -359,7 +367,8 @@ def least_error(nodes, lag, lags, criterion="sum") -> float:
     lag : int
         i.
     lags : int
-        T >= i, how many lags count.  A position s sees T = s - 1; of the infinite context it is a lower bound.
+        T >= i, at most 1000, how many lags count.  A position s sees T = s - 1; of the infinite context it is a lower
+        bound.
     criterion : {"sum", "largest"}
         ``sum_{m<T} |v_m - delta_{m,i-1}|`` or the largest of them.
 
@@ -374,6 +383,8 @@ def least_error(nodes, lag, lags, criterion="sum") -> float:
     lag, lags = whole(lag, "lag", 1), whole(lags, "lags", 1)
     if lags < lag:
         raise ValueError(f"lags is {lags}; it must be at least the lag, {lag}")
+    if lags > LARGEST_PROGRAM:
+        raise ValueError(f"lags is {lags}; it must be at most {LARGEST_PROGRAM}, what a linear program here holds")
     if criterion not in ("sum", "largest"):
         raise ValueError(f"criterion is {shown(criterion)}; it must be 'sum' or 'largest'")
     # An orthonormal basis of the reachable v: powers of nearby nodes are almost parallel.
@@ -409,6 +420,8 @@ def checked_nodes(nodes) -> tuple:
         raise ValueError("nodes are none; there must be at least 1 head")
     if not all((isinstance(node, Real) or hasattr(node, "ae")) and 0 < node < 1 for node in nodes):
         raise ValueError(f"nodes are {shown(nodes)}; all must be above 0 and below 1")
+    if not min(nodes) >= SMALLEST_NODE:
+        raise ValueError(f"nodes go down to {shown(min(nodes))}; they must be at least {SMALLEST_NODE}")
     if len(set(nodes)) < len(nodes):
         raise ValueError(f"nodes are {shown(nodes)}; they must be distinct, or heads are wasted")
     return nodes

@@ -112,7 +112,7 @@ def _order(size, weights):
 
 
 def patch_model(decomposition, n, neurons, nodes, order=None) -> TwoLayerAttention:
-    """Two layers and a network that compute GIH_n of tokens in [-1, 1]^d, d = m/(n-1).
+    """Two layers and a network that compute GIH_n of tokens in [-1, 1]^d, d = m/(n-1); they refuse others.
 
     Parameters
     ----------
@@ -152,4 +152,4 @@ def patch_model(decomposition, n, neurons, nodes, order=None) -> TwoLayerAttenti
     features = np.eye(width)[tokens:].reshape(2, 1, rank, width)
     second = AttentionLayer(np.zeros(1), features[0], features[1], np.eye(dimension, width)[None],
                             np.eye(dimension)[None])
-    return TwoLayerAttention(np.eye(width, dimension), first, second, network, first_key=n)
+    return TwoLayerAttention(np.eye(width, dimension), first, second, network, first_key=n, largest=1.0)
