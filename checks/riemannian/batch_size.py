@@ -1,8 +1,8 @@
 """Claims: how the gain of LITE depends on the batch size when the samples are given.
 
 ``N = b T`` samples, so T steps at batch b and gradient noise ``sigma/sqrt b``; rates are tuned at every batch size.
-For Muon-LITE the valley, the tuning and the meaning of *gain* are those of :mod:`.muon_lite`, of 12 x 8 matrices (full:
-24 x 16), sigma = 0.4, N = 2400 (4800).  For the linear model they are exact second moments.
+For Muon-LITE the valley and the meaning of *gain* are those of :mod:`.muon_lite` and :mod:`.tuned`, of 12 x 8 matrices
+(full: 24 x 16), sigma = 0.4, N = 2400 (4800).  For the linear model they are exact second moments.
 """
 
 from functools import cache
@@ -11,27 +11,29 @@ import numpy as np
 
 from ...sims.riemannian import MatrixDescent
 from ...theory.riemannian import lite_schedules, modes, second_moment
-from ...theory.riemannian.landscapes import MatrixQuadratic
 from ...theory.riemannian.muon_lite import MuonLite
 from .. import judges
 from ..claim import claim
-from .muon_lite import compared
+from . import tuned
+from .muon_lite import valley
 from .paper import LITE
 
-QUICK = {"shape": (12, 8), "samples": 2400, "start": 15.0, "centre": 0.9, "replicas": {1: 24, 4: 48, 16: 128}}
-FULL = {"shape": (24, 16), "samples": 4800, "start": 30.0, "centre": 1.8, "replicas": {1: 32, 4: 96, 16: 192}}
+QUICK = {"shape": (12, 8), "samples": 2400, "start": 15.0, "centre": 0.9, "replicas": {1: 16, 4: 40, 16: 256}}
+FULL = {"shape": (24, 16), "samples": 4800, "start": 30.0, "centre": 1.8, "replicas": {1: 64, 4: 192, 16: 512}}
 """Centre of the grid of rates at T = 600, to be divided by chi; they go as T^(-1/2)."""
+BATCHES, OCTAVES = (1, 4, 16), (-1.0, 0.5)
+"""Batch sizes, and the ends of the grids."""
 NOISE = 0.4
 LINEAR = np.arange(1, 33.0) ** -1.5
 """Curvatures of the linear model; all but the first four count as flat."""
 
 
 @claim("batch_gain", topic="riemannian", paper=LITE, where="Muon-LITE", stance="reconstructed",
-       statement="given samples: the gain of chi = 2 over Muon rises with b, below 2 % at b = 1, above at b = 16")
+       statement="given samples: chi = 2 loses to Muon at b = 1 and gains more than 1 % at b = 16, most of all three b")
 def batch_gain(effort):
-    """The gain rises from each batch size, 1, 4 and 16, to the next.
+    """Batch sizes 1, 4 and 16; the gain at 16 is above those at 1 and 4.
 
-    The mark of 2 % is set.
+    The mark of 1 % is set.
     """
     return _rising(effort, "LITE")
 
@@ -58,37 +60,41 @@ def _(effort):
     return _linear(effort, lambda b: 512)
 
 
+def gains(effort, kind="LITE", part=1):
+    """The :class:`.tuned.Gain` of chi = 2 at every batch size, from all of the replicas or the first in so many."""
+    return [tuned.compared(own, _losses("Muon", batch, effort.level, 1)[:len(own)]) for batch, own in
+            ((batch, _losses(kind, batch, effort.level, part)) for batch in BATCHES)]
+
+
 @cache
-def _pairs(kind, batch, level):
-    """Gain of chi = 2 at a batch size, and its standard error."""
+def _losses(name, batch, level, part):
+    """Final losses, (R, L)."""
     sizes = QUICK if level == "quick" else FULL
     (m, n), steps = sizes["shape"], sizes["samples"] // batch
-    flat, ends = np.arange(n) >= 2, []
-    landscape = MatrixQuadratic(np.where(flat, 1e-3, np.where(np.arange(n) == 0, 50.0, 30.0)))
-    given = {"LITE": {"gain": 2.0, "rank": 2}, "uniform": {"gain": 2.0, "projector": np.eye(n)}, "Muon": {}}
-    for name in (kind, "Muon"):
-        chi = given[name].get("gain", 1.0)
-        rates = sizes["centre"] * np.sqrt(600.0 / steps) * 2.0 ** np.arange(-0.5, 1.1, 0.5) / chi
-        made = MatrixDescent(landscape, MuonLite(**given[name]), rates, steps, noise=NOISE, batch_size=batch,
-                             scale=np.tile(np.where(flat, sizes["start"], 0.5), (m, 1)),
-                             schedule=lite_schedules.cosine_rates(steps))
-        ends.append(made.sample(2, 0, sizes["replicas"][batch])[:, :, 0, 0])
-    return compared(*ends)
+    scale = np.tile(np.where(np.arange(n) >= 2, sizes["start"], 0.5), (m, 1))
+    given = {"LITE": {"gain": 2.0, "rank": 2}, "uniform": {"gain": 2.0, "projector": np.eye(n)},
+             "Muon": {"share": 0.0}}[name]
+    rates = tuned.grid(sizes["centre"] * np.sqrt(600.0 / steps) / given.get("gain", 1.0), OCTAVES)
+    made = MatrixDescent(valley(n), MuonLite(**given), rates, steps, noise=NOISE, batch_size=batch, scale=scale,
+                         schedule=lite_schedules.cosine_rates(steps))
+    return made.sample(2, 0, sizes["replicas"][batch] // part)[:, :, 0, 0]
 
 
 def _rising(effort, kind):
-    found = np.array([_pairs(kind, batch, effort.level) for batch in (1, 4, 16)])
-    text = ", ".join(f"b={batch}: {value:.4f} +- {error:.4f}" for batch, (value, error) in
-                     zip((1, 4, 16), found, strict=True))
+    found = gains(effort, kind, part=1 if kind == "LITE" else 4)
+    value, error, inside = np.transpose(found)
+    text = ", ".join(f"b={batch}: {each.value:.4f} +- {each.error:.4f}" for batch, each in
+                     zip(BATCHES, found, strict=True))
     return judges.every(
-        rises=judges.inequality(found[:-1, 0], found[1:, 0], stderr=np.hypot(found[:-1, 1], found[1:, 1]), alpha=1e-3,
-                                over=text),
-        one=judges.inequality(found[0, 0], 0.02, stderr=found[0, 1], alpha=1e-3),
-        sixteen=judges.inequality(-found[-1, 0], -0.02, stderr=found[-1, 1], alpha=1e-3))
+        rises=judges.inequality(value[:-1], value[-1], stderr=np.hypot(error[:-1], error[-1]), alpha=1e-3, over=text),
+        one=judges.inequality(value[0], 0.0, stderr=error[0], alpha=1e-3),
+        sixteen=judges.inequality(-value[-1], -0.01, stderr=error[-1], alpha=1e-3),
+        inside=judges.inequality(1.0, inside, at={"b": list(BATCHES)}))
 
 
-def _linear(effort, steps_of):
-    batches, gains, best = effort.choose((64, 128, 256), (16, 32, 64, 128, 256)), [], []
+def linear_gains(effort, steps_of=lambda b: 2**16 // b, batches=None):
+    """Batch sizes, gains of chi = 2 in the linear model, and the best rate of chi = 1 over b."""
+    batches, gains, best = batches or effort.choose((64, 128, 256), (16, 32, 64, 128, 256)), [], []
     momentum, flat = 0.9, np.arange(LINEAR.size) >= 4
     damping = 1.0 / momentum
     for b in batches:
@@ -99,5 +105,10 @@ def _linear(effort, steps_of):
                                                    0.0, b, np.ones(LINEAR.size))[-1] @ LINEAR for chi in (1.0, 2.0)]
         gains.append(1.0 - ends[1].min() / ends[0].min())
         best.append(rates[np.argmin(ends[0])] / b)
+    return batches, gains, best
+
+
+def _linear(effort, steps_of):
+    batches, gains, best = linear_gains(effort, steps_of)
     return judges.every(gain=judges.bounded(gains, spread=1.1, at={"b": list(batches)}),
                         rate=judges.bounded(best, spread=2.0 ** (1.0 / 3.0) * (1.0 + 1e-12)))

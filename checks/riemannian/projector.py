@@ -9,6 +9,7 @@ import numpy as np
 
 from ...sims import streams
 from ...theory.riemannian import threshold_projector as threshold
+from ...theory.riemannian.muon_lite import MARGIN, AdamGain
 from ...theory.riemannian.polar_express import SAFETY, TINY, singular_value_map
 from .. import judges
 from ..claim import claim
@@ -124,6 +125,52 @@ def published_comparison(effort):
 @published_comparison.control("|P|_F^2 compared with k + 1/2")
 def _(effort):
     return _none_found(effort, 0.5)
+
+
+@claim("mask_bounds", topic="riemannian", paper=LITE, where="muonlite.py", stance="derived",
+       statement="AdamW branch: more than a share r_s of v is above the upper bound in 0.5125 of the steps, any g_t")
+def mask_bounds(effort):
+    """The bound moves as the threshold does, without a cap, so the tolerance is exact as in :func:`controller_share`.
+
+    r_s = 0.1 and 0.3, gradients of scales over three decades, all steps alike or drawn afresh; the lower bound obeys
+    the same law at the share r_s + 0.1 as long as it is below 0.95 of the upper one, which is checked of each run.
+    """
+    return _mask_shares(effort, threshold.EXCESS_SHARE)
+
+
+@mask_bounds.control("half of the steps")
+def _(effort):
+    return _mask_shares(effort, 0.5)
+
+
+@mask_bounds.control("bounds that stay where they start")
+def _(effort):
+    return _mask_shares(effort, threshold.EXCESS_SHARE, frozen=True)
+
+
+def _mask_shares(effort, law, frozen=False):
+    steps, d, found, tolerance, apart = effort.choose(1000, 20_000), 400, [], [], []
+    scales, cases = np.geomspace(0.03, 30.0, d), [(share, kind) for share in (0.1, 0.3) for kind in ("still", "fresh")]
+    for place, (share, kind) in enumerate(cases):
+        optimizer, noise = AdamGain(share=share), _normals(place, 1 if kind == "still" else steps, d)
+        state, above = optimizer.start(np.zeros(d)), np.zeros(2)
+        start = np.array([state.upper, state.lower])
+        for k in range(steps):
+            new = optimizer.step(state, scales * noise[k % len(noise)], 0.0)
+            mean = new.second.mean()
+            above += [np.mean(new.second >= bound * mean) > wanted for bound, wanted in
+                      ((state.upper, share), (state.lower, share + MARGIN))]
+            state = new._replace(upper=state.upper, lower=state.lower) if frozen else new
+            apart.append(float(state.lower / state.upper))
+        found.append(above / steps)
+        moved = np.abs(np.log(np.array([state.upper, state.lower]) / start))
+        tolerance.append(moved / (steps * FACTOR) + 1e-9)
+    return judges.every(
+        shares=judges.inequality(np.abs(np.array(found) - law), np.array(tolerance),
+                                 over=f"shares {np.min(found):.4f} .. {np.max(found):.4f}",
+                                 at={"of": np.array([f"r_s={share} {kind}" for share, kind in cases])[:, None],
+                                     "bound": np.array(["upper", "lower"])}),
+        apart=judges.inequality(max(apart), 0.95, rtol=0.0))
 
 
 def _normals(place, *shape):
