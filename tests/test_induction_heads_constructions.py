@@ -358,14 +358,14 @@ def test_bad_input_is_refused_in_one_line(call, message):
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("n, d", [(2, 1), (2, 2), (3, 1)])
+@pytest.mark.parametrize("n, d", [(2, 1), (2, 2), (3, 1), (2, 3), (4, 1)])
 def test_patch_model_writes_the_fitted_features_of_its_patches(n, d):
     size, rng = (n - 1) * d, np.random.default_rng(n + d)
 
     def similar(query, key):
         return np.exp(-((query - 0.5 * key) ** 2).sum(axis=-1))
-    tokens, whole = rng.uniform(-1, 1, (5, 12, d)), generic.decompose(similar, size, 4, 20)
-    nodes = lag_selection.spaced_nodes(n - 1, 1e-9)
+    tokens, whole = rng.uniform(-1, 1, (5, 12, d)), generic.decompose(similar, size, 4, 20 if size < 3 else 8)
+    nodes = lag_selection.spaced_nodes(n - 1, 1e-9 if n < 4 else 1e-4)
     model = ridge_network.patch_model(whole, n, 50, nodes)
 
     def fitted(side, points):
@@ -374,7 +374,8 @@ def test_patch_model_writes_the_fitted_features_of_its_patches(n, d):
 
     def logits(query, key):
         return (fitted(whole.left, query) * whole.values * fitted(whole.right, key)).sum(axis=-1)
-    np.testing.assert_allclose(model(tokens), targets.generic_induction(tokens, logits, n), atol=1e-6)
+    wanted = targets.generic_induction(tokens, logits, n)
+    np.testing.assert_allclose(model(tokens), wanted, atol=1e-6 if n < 4 else 1e-3)
     assert model.feed_forward.neurons == 2 * (50 + size + 1) and model.embedding.shape == (n * d + 8, d)
     gap = np.abs(model(tokens) - targets.generic_induction(tokens, similar, n)).max()
     assert gap < 0.1

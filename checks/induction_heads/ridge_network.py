@@ -12,7 +12,7 @@ from .. import judges
 from ..claim import claim
 from .paper import INDUCTION
 
-CASES = ((2, 1), (2, 2), (3, 1), (2, 3), (4, 1))
+CASES = ((2, 1), (2, 2), (3, 1), (4, 1))
 """(n, d)."""
 RANKS = (1, 3, 6)
 
@@ -169,7 +169,8 @@ def _outputs(effort, change=lambda model: model, order=1):
 @cache
 def _model(name, n, d, rank):
     whole = _decomposition(name, (n - 1) * d)
-    return ridge_network.patch_model(whole.truncated(rank), n, 24 * rank, lag_selection.spaced_nodes(n - 1, 1e-6))
+    nodes = lag_selection.spaced_nodes(n - 1, 10.0 ** (n - 8))       # the more lags, the sooner rounding rules
+    return ridge_network.patch_model(whole.truncated(rank), n, 24 * rank, nodes)
 
 
 @cache
