@@ -343,6 +343,15 @@ def test_flows_from_the_smallest_starts():
         population_loss.gradient(Task(), small)).all()
 
 
+def test_half_time_of_both_logits():
+    task = Task(1.0, 0.3)
+    found = induction_block.half_time(task, 1e-4)   # b = 0 at the start, in place of sigma
+    assert found == pytest.approx(float(emergence_times(1.0, 0.3, 1e-4)), rel=1e-4)
+    path = induction_block.induction_flow(task, (0.0, 1e-3), np.linspace(0, 40, 4001), "linear")
+    half = first_crossing(path.times, path.scaled_loss, 0.5 * induction_block.plateau(task))
+    assert induction_block.half_time(task, 1e-3, "linear") == pytest.approx(half, rel=1e-3)
+
+
 def test_what_stops_the_integrator_is_said_in_one_line():
     def wild(state):
         raise ValueError("two\nlines")
@@ -418,6 +427,7 @@ def test_claims_hold_and_their_controls_do_not(name):
     (lambda: induction_block.induction_flow(Task(), (1e308, 0.1), [1.0]), "starting value is 1e\\+308"),
     (lambda: four_gram.four_gram_flow(Task(), 0.1, [1e300]), "times reach 1e\\+300; they must be at most 1e\\+10"),
     (lambda: joint_flow.joint_times(Task(1.0, 0.3, 100), 1e-200), "starting value is 1e-200"),
+    (lambda: induction_block.half_time(Task(), 0.6), "scale is 0.6; it must be > 0 and < 0.5477"),
     (lambda: induction_block.emergence_constants(0.3, 1e-300), "constants are finite for larger ratios"),
     (lambda: induction_block.emergence_constants(0.3, 0.5, 10**5), "smaller dimensions only"),
     (lambda: population_loss.population_loss(Task(), [1, 1e200, 1, 1, 1, 0.0]), "parameters reach 1e\\+200"),

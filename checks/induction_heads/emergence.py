@@ -12,7 +12,6 @@ import numpy as np
 
 from ...theory.induction_heads import induction_block
 from ...theory.induction_heads.emergence import emergence_times
-from ...theory.induction_heads.gradient_flow import crossing_time
 from ...theory.induction_heads.joint_flow import joint_times
 from ...theory.induction_heads.population_loss import Task
 from .. import judges
@@ -111,23 +110,10 @@ def _bounded_time(logit):
     times = []
     for y in (0.1, 0.3, 0.5):
         task = Task(1.0, y)
-        times.append([half_time(task, sigma, logit) for sigma in (1e-2, 1e-6, 1e-12)])
+        times.append([induction_block.half_time(task, sigma, logit) for sigma in (1e-2, 1e-6, 1e-12)])
     times = np.array(times)
     return judges.equal(times[:, 1], times[:, 2], rtol=1e-6, at={"y": (0.1, 0.3, 0.5)},
                         over=f"T/N at sigma = 1e-6 against 1e-12; at 1e-2: {times[:, 0].round(2).tolist()}")
-
-
-def half_time(task, sigma, logit, ratio=0.5):
-    """Scaled time at which the loss is half its plateau, or `ratio` of it, from ``b = 0`` and ``x = sigma^2``."""
-    def slope(state):
-        return np.array(induction_block.rates(task, *state, logit))
-
-    def loss(state):
-        x = state[1] ** 2 if logit == "quadratic" else state[1]
-        return float(induction_block.induction_loss(task, state[0], min(x, 0.7)))
-
-    start = (0.0, sigma if logit == "quadratic" else sigma**2)
-    return crossing_time(slope, start, loss, ratio * induction_block.plateau(task), 1e4)
 
 
 @claim("emergence_length", topic="induction_heads", paper=INDUCTION, where="phases II and III", stance="reconstructed",
@@ -177,7 +163,7 @@ def emergence_abruptness(effort):
 @emergence_abruptness.control("the linear logit: the fall stays the same part of the time")
 def _(effort):
     scales = np.geomspace(1e-10, 1e-60, 5)
-    times = np.array([[half_time(Task(1.0, 0.3), sigma, "linear", ratio) for ratio in (0.1, 0.5, 0.9)]
+    times = np.array([[induction_block.half_time(Task(1.0, 0.3), sigma, "linear", ratio) for ratio in (0.1, 0.5, 0.9)]
                       for sigma in scales])
     return judges.exponent(np.log(1.0 / scales), (times[:, 0] - times[:, 2]) / times[:, 1], -1.0, 0.02, limit="large")
 

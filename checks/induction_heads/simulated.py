@@ -212,19 +212,36 @@ def _four_gram(effort, keys):
         tail=judges.equal(last, 0.25, rtol=0.02))
 
 
-def _joint(effort, start):
+@joint_sgd.control("w1 w^2 = y, the limit u -> 0: at the end u = 0.02 is left")
+def _(effort):
+    return _joint(effort, (0.1,) * 6, lambda u, w1: 1.0)
+
+
+@joint_sgd.control("w^2 = y (1+u), as if w1 stayed one")
+def _(effort):
+    return _joint(effort, (0.1,) * 6, lambda u, w1: w1 * (1.0 + u))
+
+
+@cache
+def _jointly(effort, start):
+    """The task, times, and mean states of the run."""
     task = Task(1.0, 0.3, effort.choose(18, 66))
-    gamma, c, y, last = task.four_gram, task.induction, task.similarity, round(150 * task.keys / RATE)
+    last = round(150 * task.keys / RATE)
     steps = np.unique(np.round(np.geomspace(1, last, 200)).astype(int))
     run = sims.simulate(task, last, start, PARAMETERS, RATE, effort.choose(500, 1500), steps,
                         replicas=effort.choose(4, 16), seed=SEED, **effort.engine)
-    state, time = run.mean, RATE * steps
+    return task, RATE * steps, run.mean
+
+
+def _joint(effort, start, size=lambda u, w1: 1.0 + u):
+    task, time, state = _jointly(effort, start)
+    gamma, c, y = task.four_gram, task.induction, task.similarity
     kappa = state[:, W1] * state[:, W] ** 2
     when = [first(time, passed) for passed in (
         state[:, B] > 0.5 * c, state[:, FOUR_GRAM] < 0.25 * gamma**2, kappa > 0.5 * y)]
     u, p = state[-1, U], state[-1, P]
-    products = [state[-1, A] * state[-1, W1] / best_four_gram_value(task, -math.log(u), p), kappa[-1] / (y * (1.0 + u)),
-                state[-1, B] / c]
+    products = [state[-1, A] * state[-1, W1] / best_four_gram_value(task, -math.log(u), p),
+                kappa[-1] / (y * size(u, state[-1, W1])), state[-1, B] / c]
     return judges.every(
         order=in_order(when, 2.0, time[-1], "b, 4-gram, induction head"),
         end=judges.equal(products, 1.0, rtol=0.01, over="a w1, w1 w^2 and b over what they tend to"))

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from ...checks.induction_heads.emergence import half_time
 from ...sims import induction_heads as sims
 from ...theory.induction_heads import induction_block, joint_flow
 from ...theory.induction_heads.emergence import emergence_times
@@ -41,7 +40,7 @@ def phases_of_training(effort):
         name = f"{'all six scalars' if joint else 'layer 2'}, L = {length:,}"
         first = plateau(task) / induction_block.plateau_fraction(task.similarity) / task.keys
         curves = {"4-gram loss": path.four_gram / (0.5 * task.four_gram**2), "induction loss": path.induction / first}
-        _shade(column, found, times)
+        shade(column, found, times, 8.0)
         for index, (label, values) in enumerate(curves.items()):
             column[0].plot(times, values, **style.theory(1 + index), label=label)
             rows += [(name, label, time, value) for time, value in zip(times, values)]
@@ -68,14 +67,15 @@ def phases_of_training(effort):
     return Drawing(fig, _table(("panel", "curve", "time", "value"), rows))
 
 
-def _shade(column, found, times):
+def shade(column, found, times, height):
+    """Plateau and emergence behind the axes of a column, their names at this height of the first one."""
     labels = found.labels(times)
     for index in range(1, 3):
         inside = times[labels == index]
         if inside.size:
             for axis in column:
                 axis.axvspan(inside[0], inside[-1], color=SHADES[index], linewidth=0, zorder=0.2)
-            column[0].text(math.sqrt(inside[0] * inside[-1]), 8.0, NAMES[index], ha="center", va="center",
+            column[0].text(math.sqrt(inside[0] * inside[-1]), height, NAMES[index], ha="center", va="center",
                            fontsize=8, rotation=90)
 
 
@@ -102,8 +102,8 @@ def times_of_emergence(effort):
     for index, y in enumerate((0.2, 0.3, 0.5)):
         series(axes[0, 0], "sigma", 1 / few, emergence_times(1.0, y, few), 1 / many,
                [induction_block.emergence_time(Task(1.0, y), sigma) for sigma in many], index, f"$w^2$, y = {y:g}")
-    series(axes[0, 0], "sigma", 1 / few, [half_time(Task(1.0, 0.3), sigma, "linear") for sigma in few], None, None, 4,
-           "linear logit, y = 0.3")
+    finite = [induction_block.half_time(Task(1.0, 0.3), sigma, "linear") for sigma in few]
+    series(axes[0, 0], "sigma", 1 / few, finite, None, None, 4, "linear logit, y = 0.3")
     axes[0, 0].set(xscale="log", xlabel=r"$1/\sigma$", ylabel="T/N")
     few, many = np.geomspace(0.1, 30, 10), np.geomspace(0.1, 30, 60)
     for index, d in enumerate((1, 4)):
@@ -144,7 +144,8 @@ def map_of_emergence(effort):
     starts = ((0.01, 0.01), (0.01, 0.2), (0.01, 0.4), (0.01, 0.65), (0.5, 0.1), (1.0, 0.1), (1.0, 0.4), (1.0, 0.7))
     for number, start in enumerate(starts):
         path = induction_block.induction_flow(task, start, np.linspace(0.0, 120.0, 2000))
-        left.plot(path.similarity, path.value, color=style.COLORS[1], linewidth=1.0)
+        left.plot(path.similarity, path.value, color=style.COLORS[1], linewidth=1.0,
+                  label=None if number else "gradient flow")
         place = int(np.searchsorted(np.abs(np.diff(path.value)).cumsum(), 0.35 * np.abs(np.diff(path.value)).sum()))
         tip, tail = ((path.similarity[at], path.value[at]) for at in (place + 1, place))
         left.annotate("", tip, tail, arrowprops={"arrowstyle": "->", "color": style.COLORS[1]})
@@ -160,7 +161,7 @@ def map_of_emergence(effort):
     left.plot(x, slaved, **style.theory(2, linestyle="--"), label="b that is best for x")
     left.plot([task.similarity], [task.induction], **style.measurement(0), label="fixed point (y, c)")
     left.plot([0.0], [task.induction], **style.measurement(3), label="saddle (0, c)")
-    left.set(xlabel="similarity $x = w^2$", ylabel="value b", xlim=(-0.01, 0.55), ylim=(0.0, 1.3))
+    left.set(xlabel="similarity $x = w^2$", ylabel="value b", xlim=(-0.01, 0.55), ylim=(0.0, 1.5))
     left.legend(loc="upper right")
     rows += [("slaved", 0, *pair) for pair in zip(x, slaved)]
     count = effort.choose(50, 100)

@@ -10,15 +10,19 @@ from ...theory.induction_heads import finite_context
 from ...theory.induction_heads import markov_chains as chains
 from ...theory.induction_heads.induction_block import plateau, plateau_fraction
 from ...theory.induction_heads.joint_flow import stage_two_flow
+from ...theory.induction_heads.phases import phases
 from ...theory.induction_heads.population_loss import Task, context_moment
 from .. import style
 from ..figure import Drawing, figure
+from .dynamics import shade
 
 SEED, SCALE, RATE = 20_241_020, 0.05, 0.5
 LETTERS = "abc"
 MODELS = {"two layers": ("learned", "fixed"), "second layer's values learned, too": ("learned", "learned"),
           "first layer without positions": ("flat", "fixed"), "one layer": ("none", "fixed")}
 """What becomes of the first layer and of the second one's values."""
+SLOWER = ("second layer's values learned, too",)
+"""Two rests take longer than one."""
 
 
 def _table(columns, rows):
@@ -30,7 +34,8 @@ def _table(columns, rows):
         caption="Layer 2 in training from scalars of 0.05 (L = 66, alpha = 1, y = 0.3; batches of 1500, rate 1/2). "
                 "Markers: SGD, mean of runs with 2 standard errors, losses on single batches; lines: gradient flow, "
                 "the induction head's in an infinite context on the clock t/N; dashed: slower by 1 + delta/N. In the "
-                "first ten steps SGD lags as Euler's method does. Grey: plateau level and 1/(4t).",
+                "first ten steps SGD lags as Euler's method does. Grey: plateau level and 1/(4t); "
+                "shaded: plateau to a tenth (light) and emergence (dark) of the slower flow.",
         claims=("induction_heads.emergence_in_sgd", "induction_heads.four_gram_in_sgd", "induction_heads.sgd_end"))
 def sgd(effort):
     """Losses left, scalars right, against log time."""
@@ -43,6 +48,7 @@ def sgd(effort):
     flow, late = stage_two_flow(task, SCALE, fine), stage_two_flow(task, SCALE, fine / slow)
     first = plateau(task) / plateau_fraction(task.similarity) / task.keys
     fig, axes = style.new(1, 2, width=11.0, height=4.0)
+    shade(axes, phases(task, late, edge=0.1), fine, 0.6)
     rows, unit = [], 0.5 * task.four_gram**2
     panels = ((("4-gram loss", 6, unit, flow.four_gram, None, lambda x: x),
                ("induction loss", 7, first, flow.induction, late.induction, lambda x: x)),
@@ -81,7 +87,8 @@ def sgd(effort):
         caption="Left: N times the deviation of N E f_x f_y from its limit A(xy), x = 0.1, y = 0.2, d = 3, by Monte "
                 "Carlo with 2 standard errors; lines end at the correction C in closed form. Right: time of emergence "
                 "over N by SGD (alpha = 1, y = 0.3, sigma = 0.05); lines: T_0 (1 + delta/N) for one weight w in query "
-                "and key and for two; triangles: every weight of both heads trained.",
+                "and key and for two; triangles: matrices, positions in head 1 and dot product in head 2 (error bars "
+                "within markers).",
         claims=("induction_heads.context_correction", "induction_heads.emergence_in_sgd",
                 "induction_heads.separate_keys", "induction_heads.whole_layer_delay"))
 def finite_contexts(effort):
@@ -111,7 +118,7 @@ def finite_contexts(effort):
     flow, lengths = Task(1.0, 0.3), np.array(effort.choose([6, 8, 12, 24], [6, 8, 12, 16, 24, 32, 48, 64, 96]))
     for index, (label, separate, heads) in enumerate((("one weight, $w^2$", False, None),
                                                       ("two, $q\\,k$", True, "scalars"),
-                                                      ("all weights", None, "divided"))):
+                                                      ("matrices", None, "divided"))):
         found = [_emergence(effort, int(n), heads) for n in lengths]
         mean = np.array([run.mean[0] for run in found]) / lengths
         error = np.array([run.stderr[0] for run in found]) / lengths
@@ -143,8 +150,9 @@ def _emergence(effort, keys, heads):
 @figure("markov_plateaus", topic="induction_heads", title="From the uniform rule to unigrams and bigrams",
         caption="A two-layer attention model in training on Markov chains in context (3 states; markers: every test, "
                 "of two runs of the first model and one of the others; lines: means). Grey: what four rules cost. The "
-                "uniform height is a plateau only where the second layer learns values besides its output; a single "
-                "layer, and a first layer without positions, stay at the unigram rule. Right, of the first model: "
+                "uniform height is a plateau only where the second layer learns values besides its output: that run "
+                "rests at the uniform, then at the unigram height, then nears the bigram rule; a single layer, and a "
+                "first layer without positions, stay at the unigram rule. Right, of the first model: "
                 "weight that the first layer puts on the token before, and the second on what followed earlier copies "
                 "of the last token.",
         claims=("induction_heads.markov_plateaus", "induction_heads.markov_heights", "induction_heads.markov_uniform"))
@@ -152,8 +160,9 @@ def markov_plateaus(effort):
     """Losses left, attention right, against steps."""
     heights, made = _heights(effort), _experiment(effort, "two layers")
     fig, axes = style.new(1, 2, width=11.0, height=4.2)
-    rows, steps = [], made.times
+    rows, last = [], max(_experiment(effort, label).times[-1] for label in MODELS)
     for index, label in enumerate(MODELS):
+        steps = _experiment(effort, label).times
         tests = np.array(_training(effort, label)[1])
         panels = [(axes[0], index, label, "loss")]
         if label == "two layers":
@@ -166,10 +175,10 @@ def markov_plateaus(effort):
                 rows += [(f"{label}, run {number}", name, *row) for row in zip(steps, test)]
             axis.plot(steps, tests[:, :, column].mean(axis=0), **style.theory(look), label=curve)
     for name, height in zip(chains.HEIGHTS, heights):
-        style.guide(axes[0], np.array([steps[0], steps[-1]]), np.full(2, height), name)
+        style.guide(axes[0], np.array([1, last]), np.full(2, height), name)
         rows.append((name, "height", 0, height))
     axes[0].set(xscale="log", xlabel="step", ylabel="cross-entropy of the next state (nats)",
-                xlim=(steps[0] / 1.15, steps[-1] * 3.0))
+                xlim=(1 / 1.15, last * 3.0))
     axes[0].legend(loc="lower left", bbox_to_anchor=(0.0, 0.08))
     axes[1].set(xscale="log", xlabel="step", ylabel="attention", ylim=(0, 1), title=f"T = {made.length} tokens")
     axes[1].legend(loc="upper left")
@@ -216,7 +225,7 @@ def trained_attention(effort):
 
 
 def _experiment(effort, label):
-    length, steps = effort.choose((16, 1200), (64, 3000))
+    length, steps = effort.choose((16, 2000 if label in SLOWER else 1200), (64, 3000))
     times = np.unique(np.geomspace(1, steps, effort.choose(21, 30)).round().astype(int))
     first_layer, values = MODELS[label]
     return sims.ChainTraining(3, length, steps, first_layer=first_layer, values=values, times=times,

@@ -41,7 +41,7 @@ import numpy as np
 
 from ..arguments import number, numbers, shown
 from .four_gram import checked_fraction, start_pair
-from .gradient_flow import integrated
+from .gradient_flow import crossing_time, integrated
 from .population_loss import LARGEST_SIMILARITY, checked_dimension, checked_task, context_moment, moments, together
 
 LOGITS = ("quadratic", "linear")
@@ -166,6 +166,46 @@ def induction_flow(task, scale, times, logit="quadratic"):
     states = integrated(lambda state: np.array(rates(task, *state, logit)), start, times)
     x = states[:, 1] ** 2 if logit == "quadratic" else states[:, 1]
     return InductionPath(np.atleast_1d(np.asarray(times, float)), states[:, 0], x, _loss(task, states[:, 0], x))
+
+
+def half_time(task, scale, logit="quadratic", ratio=0.5):
+    """Scaled time at which the loss is half its plateau, or `ratio` of it, from ``b = 0`` and ``x = sigma^2``.
+
+    Parameters
+    ----------
+    task : Task
+    scale : float
+        sigma > 0, ``sigma^2 < y``.
+    logit : {"quadratic", "linear"}
+        As for :func:`induction_flow`.
+    ratio : float
+        Between 0 and 1, ends excluded.
+
+    Returns
+    -------
+    float
+        inf for what takes longer than 1e4.
+
+    Raises
+    ------
+    ValueError
+        For arguments out of range.
+    RuntimeError
+        If the integrator gives up.
+    """
+    y, scale, ratio = checked_task(task).similarity, number(scale, "scale"), checked_fraction(ratio, "ratio")
+    _checked_logit(logit)
+    if not 0 < scale < math.sqrt(y):
+        raise ValueError(f"scale is {shown(scale)}; it must be > 0 and < {math.sqrt(y):.4g}, sqrt(y)")
+
+    def slope(state):
+        return np.array(rates(task, *state, logit))
+
+    def loss(state):
+        x = state[1] ** 2 if logit == "quadratic" else state[1]
+        return float(induction_loss(task, state[0], min(x, 0.7)))
+
+    return crossing_time(slope, (0.0, scale if logit == "quadratic" else scale**2), loss, ratio * plateau(task), 1e4)
 
 
 def plateau(task):
