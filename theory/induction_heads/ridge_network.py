@@ -12,7 +12,7 @@ largest error of a logit (tokens in [-1, 1]), for every n and d.
 
 What is known of the logit (derived): the integral of ``(g - g_K)^2`` over both cubes is ``sum_{i>K} sigma_i^2``, and no
 K features do better (Schmidt).  In M, random hinges drawn from the density that represents a function reach M^{-1/2}
-in every dimension (Barron's argument); for these fitted hinges no rate in M is claimed, their error is measured.
+in every dimension (Barron's argument); for these fitted hinges no rate in M is proved, but that one is checked.
 """
 
 import math
