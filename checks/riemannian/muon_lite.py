@@ -30,7 +30,8 @@ LOW, HIGH = 0.1, 0.4
 """Noise levels."""
 CENTRE = 0.9
 """Learning rate of Muon from which the grids are laid."""
-OCTAVES = {LOW: (0.0, 1.0), HIGH: (-0.75, 0.25)}
+OCTAVES = {(LOW, "quick"): (0.0, 1.0), (HIGH, "quick"): (-0.75, 0.25), (LOW, "full"): (0.0, 1.0),
+           (HIGH, "full"): (0.5, 1.5)}
 """Ends of the grids, in octaves from the centre."""
 SHIFTS = {"beta_2=1": -0.25, "sharp": -0.5, "recipe": -1.25, "recipe of Muon": -0.75}
 """Of the grids of variants whose best rates are elsewhere, in octaves."""
@@ -61,7 +62,8 @@ def _(effort):
 def noisy_gain(effort):
     """sigma = 0.4: what is a gain at sigma = 0.1 becomes a loss, of 4 % at most (set).
 
-    Little is learned there: Muon takes off a fifth of the flat columns' loss, and must take off 15 %.
+    Little is learned there: Muon takes off a fifth of the flat columns' loss (full: seven tenths), and must take off
+    15 %.
     """
     return _losing(effort, HIGH)
 
@@ -147,7 +149,7 @@ def losses(variant, noise, effort, rates=None, first=0):
 def rates_of(variant, noise, effort):
     """The grid of learning rates of a variant."""
     chi = {"sharp": 1.0, "uniform": 2.0}.get(variant) or VARIANTS.get(variant, {}).get("gain", 1.0)
-    return tuned.grid(CENTRE / chi * 2.0 ** SHIFTS.get(variant, 0.0), OCTAVES[noise])
+    return tuned.grid(CENTRE / chi * 2.0 ** SHIFTS.get(variant, 0.0), OCTAVES[noise, effort.level])
 
 
 @cache

@@ -14,9 +14,9 @@ VARIANTS = {"Muon": "Muon", "chi=2": "LITE, chi = 2", "both": "LITE, both", "uni
 @figure("muon_lite", topic="riemannian", title="Muon-LITE: loss over learning rate, gain over batch size",
         caption="Matrices with two sharp columns; a cosine; markers: means over runs, 2 standard errors, of the runs "
                 "of the claims. Left: final loss with little noise; chi = 2 in all directions is Muon at half the rate "
-                "(dotted: Muon's line, moved). Right: share of Muon's loss that chi = 2 takes off, both at their best "
-                "learning rates, for a given number of samples; dashed: linear gradients and exact Q, Nesterov, where "
-                "exact second moments give a gain without any batch size in it (b in units of 16).",
+                "(dash-dotted: Muon's line, moved). Right: share of Muon's loss that chi = 2 takes off, both at their "
+                "best learning rates, for a given number of samples; dashed: linear gradients and exact Q, Nesterov, "
+                "where exact second moments give a gain without any batch size in it (b in units of 16).",
         claims=("riemannian.flat_gain", "riemannian.uniform_gain", "riemannian.batch_gain",
                 "riemannian.linear_batch_gain"))
 def muon_lite(effort):
