@@ -40,7 +40,7 @@ import numpy as np
 from ..arguments import numbers
 from .integration import ATOL, RTOL, integrate
 from .metrics import ConstantMetric
-from .ranges import finite, keep, not_negative, positive, require
+from .ranges import finite, keep, not_negative, offering, positive, require
 
 
 def momentum_energy(flow, w, p):
@@ -130,6 +130,7 @@ class AdamFlow:
     corrected: bool = False
 
     def __post_init__(self):
+        offering(self.landscape, "landscape", "gradient")
         for label in ("first", "second"):
             keep(self, label, positive(finite(getattr(self, label), label), label))
         keep(self, "epsilon", not_negative(finite(self.epsilon, "epsilon"), "epsilon"))

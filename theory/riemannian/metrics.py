@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arguments import number, numbers
-from .ranges import finite, integer, keep, not_negative, points, positive, require, row
+from .ranges import finite, integer, keep, not_negative, offering, points, positive, require, row
 
 SYMMETRIC = 1e-10
 
@@ -202,6 +202,7 @@ class GradientMetric:
     epsilon: float = 0.0
 
     def __post_init__(self):
+        offering(self.landscape, "landscape", "dimension", "gradient", "hessian_times")
         keep(self, "noise", positive(row(self.noise, "noise"), "noise"))
         keep(self, "epsilon", not_negative(finite(self.epsilon, "epsilon"), "epsilon"))
         if self.noise.size not in (1, self.dimension):

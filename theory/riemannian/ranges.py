@@ -30,6 +30,14 @@ def keep(landscape, label, value):
     object.__setattr__(landscape, label, value)
 
 
+def offering(value, label, *names):
+    """An object that has these attributes, such as a landscape's, or ValueError."""
+    lacking = [name for name in names if not hasattr(value, name)]
+    if lacking:
+        raise ValueError(f"{label} is {shown(value)}; it must have {', '.join(lacking)}")
+    return value
+
+
 def finite(value, label):
     """One finite float, or ValueError."""
     value = number(value, label)

@@ -41,7 +41,7 @@ from ..arguments import numbers, shown
 from . import stable_steps
 from .integration import ATOL, RTOL, integrate
 from .metrics import orthogonal_projector
-from .ranges import finite, integer, keep, not_negative, points, positive, require
+from .ranges import finite, integer, keep, not_negative, offering, points, positive, require
 
 CONNECTIONS = ("levi-civita", "dual", "none")
 
@@ -73,6 +73,8 @@ class InertialFlow:
     connection: str = "levi-civita"
 
     def __post_init__(self):
+        offering(self.landscape, "landscape", "gradient", "hessian_times")
+        offering(self.metric, "metric", "dimension", "matrix", "derivative")
         keep(self, "friction", not_negative(finite(self.friction, "friction"), "friction"))
         for label in ("damping", "force"):
             keep(self, label, finite(getattr(self, label), label))
@@ -140,6 +142,8 @@ class MomentumFlow:
     damping: float | np.ndarray = 0.0
 
     def __post_init__(self):
+        offering(self.landscape, "landscape", "gradient", "hessian_times")
+        offering(self.metric, "metric", "dimension", "matrix")
         keep(self, "friction", not_negative(finite(self.friction, "friction"), "friction"))
         damping = numbers(self.damping, "damping")
         d = self.metric.dimension
