@@ -187,19 +187,21 @@ def _rule(run, smallest=None):
     rates = np.full(run.steps, run.rate)
     schedule = learning_rates.Schedule(rates)
     total = _state_sums(run)
-    root = np.sqrt(optima.kernel(run.spectrum, optima.remaining_times(schedule)) * (total + 1.0))
+    noise = run.spectrum.label_variance
+    root = np.sqrt(optima.kernel(run.spectrum, optima.remaining_times(schedule)) * (total + noise))
     grows = np.arange(run.steps) if smallest is None else np.flatnonzero(run.batches > smallest * (1 + 1e-9))
     cut = int(0.02 * grows.size)
     return (run.batches / root)[grows[cut:grows.size - cut]]
 
 
 def _state_sums(run):
-    """``S_k`` before each step at sigma = 1, for batch sizes that are not whole."""
+    """``S_k`` before each step, for batch sizes that are not whole."""
     made = modes(run.spectrum)
     state, sums = made.start.copy(), np.empty(run.steps + 1)
     sums[0] = state.sum()
     for k, size in enumerate(run.batches):
-        sums[k + 1] = advance(state, sums[k], made.values, made.push, run.rate, size, 1.0, made.correction)
+        sums[k + 1] = advance(state, sums[k], made.values, made.push, run.rate, size, made.label_variance,
+                              made.correction)
     return sums[:-1]
 
 
