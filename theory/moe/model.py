@@ -65,8 +65,8 @@ class DenseNetwork:
             if matrix.ndim != 2 or 0 in matrix.shape:
                 raise ValueError(f"weights of layer {depth} have shape {matrix.shape}; it must be (outputs, inputs)")
             if columns is not None and matrix.shape[1] != columns:
-                raise ValueError(f"weights of layer {depth} have shape {matrix.shape}; they must have {columns} columns, "
-                                 "as the layer before has rows")
+                raise ValueError(f"weights of layer {depth} have shape {matrix.shape}; they must have {columns} "
+                                 "columns, as the layer before has rows")
             columns = len(matrix)
             if bias is not None and bias.shape != (columns,):
                 raise ValueError(f"biases of layer {depth} have shape {bias.shape}; it must be ({columns},)")
@@ -260,8 +260,8 @@ class MoE:
             raise ValueError("layers are (); there must be at least one")
         for depth, (before, after) in enumerate(zip(self.layers, self.layers[1:]), 2):
             if before.outputs != after.inputs:
-                raise ValueError(f"layer {depth} takes {after.inputs} inputs; it must take {before.outputs}, the outputs "
-                                 "of the layer before")
+                raise ValueError(f"layer {depth} takes {after.inputs} inputs; it must take {before.outputs}, the "
+                                 "outputs of the layer before")
 
     @property
     def parameters(self) -> int:
