@@ -135,7 +135,7 @@ class MoELayer:
     ----------
     gate : DenseNetwork
         R^D -> R^E.
-    experts : sequence of DenseNetwork
+    experts : sequence of DenseNetwork or KuhnExpert
         E of them, all R^D -> R^out; their widths and depths may differ.
     top : int, in [1, E]
         K, how many experts are selected.
@@ -160,8 +160,9 @@ class MoELayer:
         object.__setattr__(self, "experts", tuple(self.experts))
         object.__setattr__(self, "shared", tuple(self.shared))
         for network in (self.gate, *self.experts, *self.shared):
-            if not isinstance(network, DenseNetwork):
-                raise ValueError(f"gate and experts are {shown(network)}; each must be a DenseNetwork")
+            if not (callable(network) and all(hasattr(network, name) for name in ("inputs", "outputs", "parameters"))):
+                raise ValueError(f"gate and experts contain {shown(network)}; each must be a DenseNetwork, or callable "
+                                 "with inputs, outputs and parameters like one")
         count = len(self.experts)
         if self.gate.outputs != count or not count:
             raise ValueError(f"the gate has {self.gate.outputs} outputs for {count} experts; it must have one for each")
