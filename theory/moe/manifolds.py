@@ -38,6 +38,10 @@ class Manifold:
         A length that bounds ``|x|`` on M.
     """
 
+    def retract(self, points) -> np.ndarray:
+        """Points near M moved onto it, smoothly; points of M stay."""
+        return self.embed(self.parameters(points))
+
     def require(self, points) -> np.ndarray:
         """Points of shape (N, D) as an array.
 
@@ -260,9 +264,13 @@ class SwissRoll(Manifold):
         turn = np.clip(np.hypot(points[:, 0], points[:, 2]), self.first, self.last)
         return np.stack([turn, np.clip(points[:, 1], 0, self.height)], axis=1)
 
+    def retract(self, points) -> np.ndarray:
+        """Points moved onto the sheet continued beyond its boundary."""
+        return self.embed(np.stack([np.hypot(points[:, 0], points[:, 2]), points[:, 1]], axis=1))
+
     def tangent(self, points) -> np.ndarray:
-        """Orthonormal bases of the tangent spaces, shape (N, 3, 2)."""
-        turn = self.parameters(points)[:, 0]
+        """Orthonormal bases of the tangent spaces, of the sheet continued beyond its boundary; shape (N, 3, 2)."""
+        turn = np.hypot(points[:, 0], points[:, 2])
         zero, one = np.zeros_like(turn), np.ones_like(turn)
         along = np.stack([np.cos(turn) - turn * np.sin(turn), zero, np.sin(turn) + turn * np.cos(turn)], axis=1)
         return np.stack([along / np.hypot(1, turn)[:, None], np.stack([zero, one, zero], axis=1)], axis=2)
@@ -303,6 +311,10 @@ class Cube(Manifold):
     def parameters(self, points) -> np.ndarray:
         """The points, cut to the cube."""
         return np.clip(points, 0, 1)
+
+    def retract(self, points) -> np.ndarray:
+        """The points: the whole space continues the cube."""
+        return np.asarray(points, dtype=float)
 
     def tangent(self, points) -> np.ndarray:
         """The unit vectors, shape (N, D, D)."""
@@ -346,6 +358,10 @@ class Product(Manifold):
         """The factors' parameters side by side, shape (N, d)."""
         parts = self.split(points)
         return np.hstack([factor.parameters(part) for factor, part in zip(self.factors, parts, strict=True)])
+
+    def retract(self, points) -> np.ndarray:
+        """Factor by factor."""
+        return np.hstack([factor.retract(part) for factor, part in zip(self.factors, self.split(points), strict=True)])
 
     def tangent(self, points) -> np.ndarray:
         """Block diagonal bases of the tangent spaces, shape (N, D, d)."""
@@ -407,6 +423,10 @@ class Embedded(Manifold):
     def parameters(self, points) -> np.ndarray:
         """Parameters of the nearest points on M."""
         return self.manifold.parameters(points @ self.frame)
+
+    def retract(self, points) -> np.ndarray:
+        """Points moved into the manifold's space, and onto it there."""
+        return self.manifold.retract(points @ self.frame) @ self.frame.T
 
     def tangent(self, points) -> np.ndarray:
         """Orthonormal bases of the tangent spaces, shape (N, D, d)."""

@@ -1,0 +1,156 @@
+"""Gates against the definition of their cells, charts against their inverses, constructions against their errors."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from theorycheck.sims.moe.samples import orthonormal_frame, points_on, sup_error
+from theorycheck.theory.moe import charts, dense, gates, shallow
+from theorycheck.theory.moe.experts import spline_expert
+from theorycheck.theory.moe.manifolds import Embedded, HomogeneousCurve, RingTorus, Sphere, SwissRoll, circle
+from theorycheck.theory.moe.model import DenseNetwork, MoELayer
+
+
+def profile(angle):
+    return np.sin(5 * np.cos(angle)) + np.cos(3 * np.sin(angle))
+
+
+def on_circle(points):
+    return np.sin(5 * points[:, 0]) + np.cos(3 * points[:, 1])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(1, 30))
+def test_power_gate_sends_covered_points_into_their_ball(seed, dimension, count):
+    rng = np.random.default_rng(seed)
+    centres, radii = rng.standard_normal((count, dimension)), rng.random(count) * 2
+    points = 1.5 * rng.standard_normal((300, dimension))
+    powers = ((points[:, None] - centres) ** 2).sum(axis=2) - radii**2
+    winner = np.argmax(gates.power_gate(centres, radii)(points), axis=1)
+    best = powers.min(axis=1)
+    np.testing.assert_allclose(powers[np.arange(300), winner], best, atol=1e-9)
+    assert (powers[np.arange(300), winner][best < -1e-9] < 0).all()
+
+
+def test_cone_gate_is_voronoi_on_equal_norms():
+    centres = Sphere().place(np.random.default_rng(0).random((20, 2)))
+    points = np.random.default_rng(1).standard_normal((500, 3))
+    nearest = np.linalg.norm(points[:, None] - centres, axis=2).argmin(axis=1)
+    np.testing.assert_array_equal(gates.cone_gate(centres)(points).argmax(axis=1), nearest)
+    assert gates.cone_gate(centres).biases == (None,)
+
+
+@pytest.mark.parametrize("atlas", [
+    charts.curve_atlas(circle(), 3), charts.curve_atlas(HomogeneousCurve(4), 10), charts.torus_atlas(2, 3),
+    charts.cube_atlas(3, 2), charts.net_atlas(Sphere(), 30, points_on(Sphere(), 6000)),
+    charts.net_atlas(RingTorus(), 150, points_on(RingTorus(), 30_000)),
+    charts.net_atlas(Embedded(RingTorus(), orthonormal_frame(7, 3)), 150,
+                     points_on(Embedded(RingTorus(), orthonormal_frame(7, 3)), 30_000)),
+], ids=lambda atlas: type(atlas.manifold).__name__)
+def test_charts_are_inverted(atlas):
+    chart = len(atlas.centres) // 2
+    uniform = np.random.default_rng(0).random((60, atlas.manifold.dimension))
+    inside = atlas.low[chart] + uniform * (atlas.high - atlas.low)[chart]
+    points = atlas.points(chart, inside)
+    atlas.manifold.require(points)
+    np.testing.assert_allclose(atlas.coordinates(points, np.full(60, chart)), inside, atol=1e-9)
+    sample = points_on(atlas.manifold, 3000, seed=4)
+    cells = atlas.route(sample)
+    np.testing.assert_array_equal(cells, np.linalg.norm(sample[:, None] - atlas.centres, axis=2).argmin(axis=1))
+    image = atlas.coordinates(sample, cells)
+    assert (image >= atlas.low[cells] - 1e-12).all() and (image <= atlas.high[cells] + 1e-12).all()
+
+
+def test_stretch_is_at_least_what_the_reach_says_and_sees_two_sheets():
+    roll, sample = SwissRoll(), points_on(SwissRoll(), 30_000)
+    atlas = charts.net_atlas(roll, 144, sample)
+    radius = max(np.linalg.norm(sample - atlas.centres[atlas.route(sample)], axis=1))
+    assert atlas.stretch(sample).min() >= charts.least_stretch(radius / roll.reach) > 0
+    assert charts.net_atlas(roll, 8, sample, checked=False).stretch(sample).min() < 0.05
+    assert charts.least_stretch(charts.INJECTIVE) == pytest.approx(0, abs=1e-15)
+
+
+def test_experts_interpolate_at_the_nodes():
+    atlas = charts.curve_atlas(Embedded(circle(), orthonormal_frame(9, 2)), 5)
+    frame = atlas.manifold.frame
+    layer = shallow.linear_chart_layer(atlas, lambda points: on_circle(points @ frame), 16)
+    nodes = np.concatenate([atlas.points(k, np.linspace(atlas.low[k], atlas.high[k], 17)[1:-1]) for k in range(5)])
+    np.testing.assert_allclose(layer(nodes)[:, 0], on_circle(nodes @ frame), atol=1e-12)
+    assert [expert.width for expert in layer.experts] == [16] * 5
+    assert layer.active == layer.gate.parameters + 16 * (9 + 2) + 1
+
+
+def test_depth_two_equals_depth_one():
+    atlas = charts.curve_atlas(circle(), 6)
+    layer = shallow.linear_chart_layer(atlas, on_circle, 20)
+    two = shallow.two_layer_form(layer, atlas.centres, math.cos(1.5 * math.pi / 6))
+    points = points_on(circle(), 4000)
+    assert all(expert is two.layers[0].experts[0] for expert in two.layers[0].experts)
+    np.testing.assert_allclose(two(points), layer(points), atol=1e-12)
+    np.testing.assert_array_equal(two.routed(points)[1][:, 1], layer.routed(points)[1])
+
+
+def test_composed_networks():
+    rng = np.random.default_rng(2)
+    inner = DenseNetwork((rng.standard_normal((5, 3)), rng.standard_normal((2, 5))), (rng.standard_normal(5), None))
+    outer = DenseNetwork((rng.standard_normal((4, 2)), rng.standard_normal((1, 4))),
+                         (rng.standard_normal(4), rng.standard_normal(1)))
+    points = rng.standard_normal((50, 3))
+    np.testing.assert_allclose(shallow.composed(outer, inner)(points), outer(inner(points)), atol=1e-12)
+    assert len(shallow.composed(outer, inner).weights) == 3
+
+
+@pytest.mark.parametrize("ends", [(0.0, 2 * math.pi), (0.3, 1.1)])
+def test_chord_network_interpolates(ends):
+    nodes = np.linspace(*ends, 13)
+    middles = (nodes[1:] + nodes[:-1]) / 2
+    network = dense.chord_network(profile, nodes)
+    assert network.width == (24 if ends[1] > 6 else 25)
+    angles = np.concatenate([nodes, middles])
+    np.testing.assert_allclose(network(circle().embed(angles[:, None]))[:, 0], profile(angles), atol=1e-11)
+    inside = circle().embed(np.linspace(*ends, 400)[:, None])
+    affine = dense.chord_network(lambda angle: 1 + 2 * np.cos(angle) - np.sin(angle), nodes)
+    np.testing.assert_allclose(affine(inside)[:, 0], 1 + inside @ [2, -1], atol=1e-10)
+
+
+def test_sup_error_finds_a_known_maximum():
+    """The error of the interpolant of t^2/2 with step h is h^2/8."""
+    atlas = charts.cube_atlas(1, 1)
+    layer = shallow.linear_chart_layer(atlas, lambda points: points[:, 0] ** 2 / 2, 10)
+    found = sup_error(layer, lambda points: points[:, 0] ** 2 / 2, atlas.manifold, points_on(atlas.manifold, 200))
+    assert 0.01 / 8 * 0.9999 <= found <= 0.01 / 8 * (1 + 1e-9)
+
+
+def test_dense_width_fills_its_parameters():
+    width = dense.dense_width(100, 5)
+    network = spline_expert(np.ones(5), np.zeros(5), np.arange(width + 1), np.zeros(width + 1))
+    assert network.parameters <= 100 < network.parameters + 7
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda: gates.power_gate(np.eye(2), [1, -1]), "must be 2 numbers >= 0"),
+    (lambda: gates.cone_gate([[1, 0], [0, 2]]), "norms from 1 to 2"),
+    (lambda: gates.tolerance(-np.ones((2, 2))), "not negative"),
+    (lambda: charts.least_stretch(2), r"ratio is 2; it must be in \[0, 1\]"),
+    (lambda: charts.Atlas(circle(), [[1.0, 0.2]], [[-1]], [[1]]), "off the manifold"),
+    (lambda: charts.net_atlas(SwissRoll(), 8, points_on(SwissRoll(), 5000)), "the least count here is 1[0-9][0-9]"),
+    (lambda: charts.net_atlas(Sphere(), 30, points_on(Sphere(), 200)), "it needs 50, so take about"),
+    (lambda: charts.curve_atlas(circle(), 2), "the least count is 3"),
+    (lambda: charts.curve_atlas(HomogeneousCurve(8), 9), "the least count is 10"),
+    (lambda: charts.curve_atlas(Sphere(), 9), "must be a curve"),
+    (lambda: charts.torus_atlas(2, 2), "integer >= 3"),
+    (lambda: charts.cube_atlas(2, 0), "integer >= 1"),
+    (lambda: charts.curve_atlas(circle(), 4).points(0, [[1.5]]), "beyond chart 0"),
+    (lambda: shallow.linear_chart_layer(charts.cube_atlas(1, 1), on_circle, 0), "segments is 0"),
+    (lambda: dense.chord_network(profile, [0.0, 1.0, 1.5]), "equal steps less than pi/2"),
+    (lambda: dense.dense_width(3, 5), "one neuron takes 8"),
+    (lambda: MoELayer(gates.cone_gate(np.eye(2)), [spline_expert([1.0, 0], [0, 0], [0, 1], [0, 1])] * 2, top=3),
+     r"top is 3; it must be an integer in \[1, 2\]"),
+])
+def test_bad_input_is_refused(call, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        call()
+    assert "\n" not in str(caught.value)
