@@ -110,7 +110,7 @@ def on_product(layers, signed=None) -> MoE:
     Parameters
     ----------
     layers : sequence of MoELayer
-        h_l; experts must be dense networks.
+        h_l; experts must be dense networks, none shared.
     signed : sequence of bool, length sum D_l, optional
         Which inputs may be negative; all by default.  Outputs of a layer always may.
 
@@ -127,15 +127,15 @@ def on_product(layers, signed=None) -> MoE:
         raise ValueError(f"there are {len(signs)} signs; there must be {total}, one for every input")
     deep, place = [], 0
     for depth, layer in enumerate(layers, 1):
-        if not all(isinstance(each, DenseNetwork) for each in (*layer.experts, *layer.shared)):
-            raise ValueError(f"layer {depth} has experts that are no DenseNetwork; they must be, to hand on the others")
+        if layer.shared or not all(isinstance(expert, DenseNetwork) for expert in layer.experts):
+            raise ValueError(f"layer {depth} has shared experts or some that are no DenseNetwork; all must be routed "
+                             "and dense, to hand on the other coordinates once")
         count, after = len(signs), place + layer.inputs
         first = np.zeros((len(layer.gate.weights[0]), count))
         first[:, place:after] = layer.gate.weights[0]
         deep.append(MoELayer(DenseNetwork((first, *layer.gate.weights[1:]), layer.gate.biases),
                              [acting_on(expert, place, count, signs) for expert in layer.experts],
-                             layer.top, layer.normalised,
-                             [_alone(expert, place, count) for expert in layer.shared]))
+                             layer.top, layer.normalised))
         signs[place:after] = [True] * layer.outputs
         place += layer.outputs
     return MoE(deep)
@@ -194,7 +194,3 @@ def positive(value, name) -> int:
         raise ValueError(f"{name} is {shown(value)}; it must be an integer >= 1")
     return int(value)
 
-
-def _alone(network, place, inputs):
-    raise ValueError("a layer has shared experts; there must be none, as what is handed on would be added twice"
-                     f" (block at {place} of {inputs})")

@@ -5,7 +5,8 @@ affine gate sends x to a cell k without error, and expert k interpolates ``g_k =
 
     sup_M |f - y| = max_k sup |g_k - its interpolant| = O(n^(-a)),
 
-a = 2 for twice differentiable f, else its Hoelder exponent, and n steps along each side.  With N = n^d nodes an expert errs by ``O(N^(-a/d))``, whatever the dimension D around.
+a = 2 for twice differentiable f, else its Hoelder exponent, and n steps along each side.  With N = n^d nodes an expert
+errs by ``O(N^(-a/d))``, whatever the dimension D around.
 
 *Other charts* (Thm 4.8).  Expert k is ``g_k^m(psi_k(x))``, a network ``psi_k`` of one hidden layer for the chart and one
 for the function in it: two hidden layers, and
