@@ -8,8 +8,8 @@ affine gate sends x to a cell k without error, and expert k interpolates ``g_k =
 a = 2 for twice differentiable f, else its Hoelder exponent, and n steps along each side.  With N = n^d nodes an expert
 errs by ``O(N^(-a/d))``, whatever the dimension D around.
 
-*Other charts* (Thm 4.8).  Expert k is ``g_k^m(psi_k(x))``, a network ``psi_k`` of one hidden layer for the chart and one
-for the function in it: two hidden layers, and
+*Other charts* (Thm 4.8).  Expert k is ``g_k^m(psi_k(x))``, a network ``psi_k`` of one hidden layer for the chart and
+one for the function in it: two hidden layers, and
 
     |f - y| <= sup |g_k - g_k^m| + sup |psi_k - phi_k| Lip(g_k).
 """
