@@ -5,8 +5,8 @@ the tangent coordinate ``u = <t_i, x - c_i>`` is a chart of each.  Its inverse i
 those of the function on the manifold.  An expert is
 
 - *linear chart*: the spline of ``f(chart^{-1}(u))``, one hidden layer;
-- *curved chart*: ``g(psi(x))``, two hidden layers; psi is the spline of the curve's own parameter ``s`` in u, and g that
-  of f in s.  Its error is at most ``e_g + Lip(g) e_psi``, e_psi the error of the chart.
+- *curved chart*: ``g(psi(x))``, two hidden layers; psi is the spline of the curve's own parameter ``s`` in u, and g
+  that of f in s.  Its error is at most ``e_g + Lip(g) e_psi``, e_psi the error of the chart.
 
 On the sphere S^2 the layer has tangent charts and explicit Kuhn networks.  Layers for several factors become one
 network by :func:`~theorycheck.theory.moe.partition.on_product`.
@@ -57,8 +57,8 @@ class CurveAtlas:
                 sample = self.curve.embed(np.linspace(0, 2 * math.pi, 4096, endpoint=False)[:, None])
                 length = np.linalg.norm(np.diff(sample, axis=0), axis=1).sum()
                 enough = math.ceil(length / (2 * (math.sqrt(3) - 1) * self.curve.reach)) + 1
-                raise ValueError(f"charts is {self.charts}; chart {index} is not injective on its cell, {enough} charts "
-                                 f"are enough for reach {self.curve.reach:.3g}")
+                raise ValueError(f"charts is {self.charts}; chart {index} is not injective on its cell, {enough} "
+                                 f"charts are enough for reach {self.curve.reach:.3g}")
 
     def middle(self, index) -> float:
         """Parameter of a centre."""

@@ -165,7 +165,8 @@ def repeated(layer, copies) -> MoELayer:
     """
     copies = positive(copies, "copies")
     if layer.top != 1 or layer.normalised != "selected":
-        raise ValueError(f"the layer has top = {layer.top}, normalised over {layer.normalised}; it must have 1, selected")
+        raise ValueError(f"the layer has top = {layer.top}, normalised over {layer.normalised}; it must be 1 "
+                         "and selected")
     last, bias = np.repeat(layer.gate.weights[-1], copies, axis=0), layer.gate.biases[-1]
     gate = DenseNetwork((*layer.gate.weights[:-1], last),
                         (*layer.gate.biases[:-1], None if bias is None else np.repeat(bias, copies)))

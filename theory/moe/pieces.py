@@ -15,8 +15,8 @@ from .exact import Rational
 from .model import DenseNetwork
 from .partition import positive
 
-BLOCK = 2**16
-"""Points routed at once when paths are counted; what that takes in memory does not grow with the number of points."""
+BLOCK = 2**13
+"""Points routed at once when paths are counted: few enough to stay in the processor's cache."""
 
 
 def count_paths(network, points) -> int:

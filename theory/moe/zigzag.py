@@ -17,8 +17,6 @@ with scalar input, affine gate and E' experts of one hidden layer of width m has
 ``E' (m + 1) >= ceil((E^L + 1)/2)``.
 """
 
-import math
-
 import numpy as np
 
 from ..arguments import number, numbers
@@ -112,8 +110,3 @@ def affine_error(x, y) -> float:
     slopes = (y[second] - y[first]) / (x[second] - x[first])
     residual = y - slopes[:, None] * x
     return float((residual.max(axis=1) - residual.min(axis=1)).min()) / 2
-
-
-def experts_needed(experts, depth, width=0) -> int:
-    """Least E' for which one layer of experts of width m may come closer than 1/2 to the zigzag of E^L pieces."""
-    return math.ceil(fewest_pieces(experts**depth) / (positive(width + 1, "width + 1")))

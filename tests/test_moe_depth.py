@@ -1,0 +1,274 @@
+"""Depth, pieces, folds, rings and identities of mixtures of experts, against other ways to compute them."""
+
+import itertools
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+
+from theorycheck.theory.moe import circles, deep, identities, partition, pieces, smoothness, zigzag
+from theorycheck.theory.moe.exact import Rational, rank
+from theorycheck.theory.moe.manifolds import HomogeneousCurve, circle
+from theorycheck.theory.moe.model import DenseNetwork, MoE, MoELayer, linear_gate
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def dense(rng, *sizes):
+    pairs = list(itertools.pairwise(sizes))
+    return DenseNetwork([rng.standard_normal((rows, columns)) for columns, rows in pairs],
+                        [rng.standard_normal(rows) for _, rows in pairs])
+
+
+def mixture(rng, inputs, outputs, experts=3, hidden=(4,), **options):
+    return MoELayer(dense(rng, inputs, experts), [dense(rng, inputs, *hidden, outputs) for _ in range(experts)],
+                    **options)
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS)
+def test_exact_evaluation_is_the_float_one_and_its_map_the_derivative(seed):
+    rng = np.random.default_rng(seed)
+    network = MoE((mixture(rng, 2, 3), mixture(rng, 3, 2, hidden=(3, 5))))
+    points = rng.standard_normal((5, 2))
+    values, routes = network.routed(points)
+    exact = Rational(network)
+    for point, value, route in zip(points, values, routes, strict=True):
+        piece = exact.piece([Fraction(float(x)) for x in point])
+        assert piece.route == tuple(route)
+        np.testing.assert_allclose([float(y) for y in piece.value], value, rtol=1e-9, atol=1e-9)
+        again = [sum(a * Fraction(float(x)) for a, x in zip(row, point, strict=True)) + b
+                 for row, b in zip(piece.matrix, piece.offset, strict=True)]
+        assert tuple(again) == piece.value
+        step = 1e-7 * rng.standard_normal(2)
+        moved, other = network.routed((point + step)[None])
+        if (other[0] == route).all():
+            slope = np.array([[float(a) for a in row] for row in piece.matrix]) @ step
+            np.testing.assert_allclose(moved[0] - value, slope, atol=1e-4 * np.abs(step).max())
+
+
+def test_exact_evaluation_refuses_what_is_not_rational():
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="top = 2"):
+        Rational(mixture(rng, 2, 2, top=2))
+    with pytest.raises(ValueError, match="must be an MoE"):
+        Rational(3)
+    with pytest.raises(ValueError, match="must have 2"):
+        Rational(mixture(rng, 2, 2)).piece([1])
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS, st.integers(1, 4), st.integers(1, 4), st.integers(1, 3))
+def test_rank(seed, rows, columns, inner):
+    rng = np.random.default_rng(seed)
+    matrix = rng.integers(-3, 4, (rows, inner)) @ rng.integers(-3, 4, (inner, columns))
+    assert rank([[Fraction(int(entry)) for entry in row] for row in matrix]) == np.linalg.matrix_rank(matrix)
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.sampled_from([(), (4,), (3, 5)]), st.booleans())
+def test_product_of_layers_is_blockwise(seed, hidden, positive):
+    rng = np.random.default_rng(seed)
+    layers = [mixture(rng, 2, 1, hidden=hidden), mixture(rng, 1, 3, hidden=hidden), mixture(rng, 3, 2, hidden=hidden)]
+    points = rng.standard_normal((50, 6))
+    points = np.abs(points) if positive else points
+    deep_network = partition.on_product(layers, [not positive] * 6)
+    parts = np.split(points, [2, 3], axis=1)
+    wanted = [layer.routed(part) for layer, part in zip(layers, parts, strict=True)]
+    values, routes = deep_network.routed(points)
+    np.testing.assert_allclose(values, np.hstack([value for value, _ in wanted]), atol=1e-11)
+    assert (routes == np.stack([route for _, route in wanted], axis=1)).all()
+    if hidden:
+        carried = np.array([(2 - positive) * 4, 2 + (2 - positive) * 3, 2 * 4])
+        assert [layer.experts[0].width for layer in deep_network.layers] == (max(hidden) + carried).tolist()
+
+
+def test_products_refuse_what_they_cannot_hand_on():
+    rng = np.random.default_rng(1)
+    with pytest.raises(ValueError, match="shared"):
+        partition.on_product([mixture(rng, 1, 1, shared=(dense(rng, 1, 1),))])
+    with pytest.raises(ValueError, match="3 signs"):
+        partition.on_product([mixture(rng, 1, 1)], [True] * 3)
+    with pytest.raises(ValueError, match="does not fit"):
+        partition.acting_on(dense(rng, 2, 1), 2, 3, [True] * 3)
+
+
+@given(st.integers(1, 9), st.lists(st.integers(0, 900), min_size=1, max_size=20))
+def test_interval_gate_rounds_up(experts, hundredths):
+    x = np.minimum(np.array(hundredths) / 100, experts)
+    assert (np.argmax(partition.interval_gate(experts)(x[:, None]), axis=1) == partition.interval(x, experts)).all()
+
+
+def test_path_codes_do_not_collide():
+    rng = np.random.default_rng(2)
+    network = MoE((mixture(rng, 2, 2, 5), mixture(rng, 2, 2, 2), mixture(rng, 2, 2, 7)))
+    points = 5 * rng.standard_normal((20000, 2))
+    assert pieces.count_paths(network, points) == len({tuple(route) for route in network.routed(points)[1]})
+    cells = np.array(list(itertools.product(np.arange(4) + 0.5, repeat=3)))
+    assert (np.unique(pieces.grid_cells(3, 4), axis=0) == cells).all()
+
+
+def test_paths_too_many_to_tell_apart_are_refused():
+    rng = np.random.default_rng(3)
+    with pytest.raises(ValueError, match="fewer than 2"):
+        pieces.count_paths(MoE((mixture(rng, 1, 1, 2),) * 63), [[0.0]])
+    with pytest.raises(ValueError, match="at most 2"):
+        pieces.grid_cells(27, 2)
+
+
+def test_pieces_of_the_additive_network_along_a_line():
+    """A sum of 3 and of 3 kinked coordinates has 1 + 2 + 2 pieces on a diagonal that meets the kinks one by one."""
+    network = pieces.additive_network([[1, 2, 3], [4, 5, 6]])
+    t = np.linspace(0, 2.6, 2601)
+    line = network(np.stack([t + 0.3, 3 - t - 0.1], axis=1))[:, 0]
+    bends = np.abs(np.diff(line, 2)) > 1e-9
+    assert (np.diff(np.flatnonzero(bends), prepend=-9) > 1).sum() == 4
+
+
+@pytest.mark.parametrize(("experts", "depth"), [(2, 5), (3, 3), (5, 2)])
+def test_zigzag_is_the_triangle_wave(experts, depth):
+    x, count = np.linspace(0, 1, 1201), experts**depth
+    wanted = np.arccos(np.cos(math.pi * count * x)) / math.pi
+    np.testing.assert_allclose(zigzag.zigzag(experts, depth)(x[:, None])[:, 0], wanted, atol=1e-6)
+    np.testing.assert_allclose(zigzag.zigzag_values(x, count), wanted, atol=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.integers(3, 12))
+def test_best_affine_fit_against_linear_programming(seed, count):
+    rng = np.random.default_rng(seed)
+    x, y = np.sort(rng.uniform(0, 1, count)), rng.standard_normal(count)
+    rows = np.vstack([np.stack([x, np.ones(count), -np.ones(count)], axis=1),
+                      np.stack([-x, -np.ones(count), -np.ones(count)], axis=1)])
+    found = linprog([0, 0, 1], rows, np.concatenate([y, -y]), bounds=[(None, None)] * 3)
+    assert zigzag.affine_error(x, y) == pytest.approx(found.fun, abs=1e-7)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 8, 13])
+def test_greedy_pieces_against_all_ways_to_cut(count):
+    x = np.linspace(0, 1, 2 * count + 1)
+    y = zigzag.zigzag_values(x, count)
+    best = {0: 0}
+    for end in range(1, len(x) + 1):
+        best[end] = min(best[start] + 1 for start in range(end)
+                        if zigzag.affine_error(x[start:end], y[start:end]) <= 0.499)
+    assert zigzag.greedy_pieces(x, y, 0.499) == best[len(x)]
+    # Extremes and middles between them are not all of [0, 1], but three extremes in a row already cost 1/2.
+    assert best[len(x)] == zigzag.fewest_pieces(count)
+
+
+@settings(max_examples=40, deadline=None)
+@given(SEEDS, st.floats(0.05, 0.95), st.integers(1, 6))
+def test_no_affine_gate_beats_the_bound_on_rings(seed, ratio, experts):
+    rng = np.random.default_rng(seed)
+    gate = linear_gate(rng.standard_normal((experts, 2)), 0.5 * rng.standard_normal(experts))
+    share = circles.shared_share(gate, ratio, 1.0, 2048)
+    assert share >= circles.share_bound(ratio, 1.0, experts) - 2 * experts / 2048
+
+
+@given(st.floats(0.01, 0.99))
+def test_ring_gates_are_pure_and_their_number_the_least(ratio):
+    least = circles.fewest_experts(ratio, 1.0)
+    assert circles.share_bound(ratio, 1.0, least) == 0 < circles.share_bound(ratio, 1.0, least - 1)
+    if math.cos(math.pi / (least - 1)) - ratio > 1e-9:
+        assert circles.shared_share(circles.ring_gate(ratio, 1.0), ratio, 1.0, 512) == 0
+        assert circles.shared_share(circles.ring_router(ratio, 1.0), ratio, 1.0, 512) == 0
+
+
+def test_rings_refuse_radii_out_of_order():
+    with pytest.raises(ValueError, match="0 < inner < outer"):
+        circles.fewest_experts(1.0, 0.5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.sampled_from([1, 2]))
+def test_unrolled_layers_have_gates_without_bias_and_the_same_values(seed, layers):
+    rng = np.random.default_rng(seed)
+    gate = dense(rng, 3, 6, 4) if layers == 2 else dense(rng, 3, 4)
+    layer = MoELayer(gate, [dense(rng, 3, 5, 2) for _ in range(4)])
+    points = rng.standard_normal((200, 3))
+    twice = identities.unrolled(layer)
+    values, routes = twice.routed(points)
+    assert all(each.gate.biases == (None,) and len(each.gate.weights) == 1 for each in twice.layers)
+    np.testing.assert_allclose(values, layer(points), atol=1e-12)
+    assert (routes[:, 1] == layer.routed(points)[1]).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.integers(1, 3), st.sampled_from([(), (4,), (4, 3)]))
+def test_merged_encoded_and_repeated_layers(seed, top, hidden):
+    rng = np.random.default_rng(seed)
+    layer = mixture(rng, 3, 2, 4, hidden, top=top, shared=(dense(rng, 3, *hidden, 2), dense(rng, 3, *hidden, 2)))
+    points = rng.standard_normal((100, 3))
+    plain = identities.merged(layer)
+    np.testing.assert_allclose(plain(points), layer(points), atol=1e-11)
+    assert not plain.shared and plain.experts[0].width == 3 * layer.experts[0].width
+    encoder, wide = dense(rng, 7, 3), rng.standard_normal((100, 7))
+    np.testing.assert_allclose(identities.encoded(layer, encoder)(wide), layer(encoder(wide)), atol=1e-10)
+    single = MoELayer(layer.gate, layer.experts)
+    np.testing.assert_allclose(identities.repeated(single, 3)(points), single(points), atol=1e-12)
+
+
+def test_identities_refuse_what_has_no_counterpart():
+    rng = np.random.default_rng(4)
+    with pytest.raises(ValueError, match="add up to 1"):
+        identities.merged(mixture(rng, 2, 2, normalised="all"))
+    with pytest.raises(ValueError, match="top = 2"):
+        identities.repeated(mixture(rng, 2, 2, top=2), 2)
+    with pytest.raises(ValueError, match="1 or 2"):
+        identities.unrolled(MoELayer(dense(rng, 2, 3, 3, 3), [dense(rng, 2, 2)] * 3))
+    with pytest.raises(ValueError, match="which the layer takes"):
+        identities.encoded(mixture(rng, 2, 2), dense(rng, 5, 3))
+
+
+@pytest.mark.parametrize(("curve", "charts"), [(circle(), 4), (HomogeneousCurve(4), 12)])
+def test_atlas_of_a_curve_inverts_its_charts(curve, charts):
+    atlas = deep.CurveAtlas(curve, charts)
+    for index in (0, charts - 1):
+        nodes, parameters = atlas.nodes(index, 16)
+        points = curve.embed(parameters[:, None])
+        np.testing.assert_allclose((points - atlas.centres[index]) @ atlas.directions[index], nodes, atol=1e-13)
+        inside = points[1:-1]
+        assert (np.argmax(atlas.gate(inside), axis=1) == index).all()
+
+
+def test_too_few_charts_are_refused_with_a_number_that_is_enough():
+    with pytest.raises(ValueError, match="13 charts are enough"):
+        deep.CurveAtlas(HomogeneousCurve(4), 4)
+    deep.CurveAtlas(HomogeneousCurve(4), 13)
+    with pytest.raises(ValueError, match="more charts have smaller cells"):
+        deep.sphere_layer(lambda x: x[:, 0], 12, 2)
+
+
+def test_sphere_layer_is_exact_for_what_is_linear_in_the_tangent_plane():
+    layer = deep.sphere_layer(lambda x: np.ones(len(x)), 32, 3)
+    rng = np.random.default_rng(5)
+    points = rng.standard_normal((500, 3))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    np.testing.assert_allclose(layer(points), 1.0, atol=1e-12)
+    assert all(len(expert.weights) == 3 for expert in layer.experts)
+
+
+def test_one_sided_derivatives_against_differences():
+    step = 1e-3
+    for joint in (1, 2):
+        for side, sign in ((0, -1), (1, 1)):
+            f = [float(smoothness.piecewise_quartic(joint + sign * k * step)) for k in range(4)]
+            first = sign * (-1.5 * f[0] + 2 * f[1] - 0.5 * f[2]) / step
+            second = (2 * f[0] - 5 * f[1] + 4 * f[2] - f[3]) / step**2
+            assert first == pytest.approx(float(smoothness.one_sided(joint, 1)[side]), abs=1e-3)
+            assert second == pytest.approx(float(smoothness.one_sided(joint, 2)[side]), abs=1e-2)
+    with pytest.raises(ValueError, match="must stay in"):
+        smoothness.piecewise_quartic(3.1)
+
+
+def test_additive_spline_interpolates_both_coordinates():
+    network = smoothness.additive_spline(12)
+    nodes = np.linspace(0, 3, 13)
+    grid = np.stack(np.meshgrid(nodes, nodes), axis=-1).reshape(-1, 2)
+    np.testing.assert_allclose(network(grid)[:, 0], smoothness.piecewise_quartic(grid).sum(axis=1), atol=1e-13)
+    assert network.width == 24
