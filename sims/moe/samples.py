@@ -43,7 +43,7 @@ def sup_error(network, function, manifold, points, rounds=6, seed=0) -> float:
         worst = np.argsort(errors)[-64:]
         points, errors = points[worst], errors[worst]
         draws = streams.normals(key, 0, turn, len(points) * 16 * manifold.ambient).astype(float)
-        moved = np.repeat(points, 16, axis=0) + distance / manifold.ambient**0.5 * draws.reshape(-1, manifold.ambient)
+        moved = np.repeat(points, 16, axis=0) + distance / manifold.dimension**0.5 * draws.reshape(-1, manifold.ambient)
         moved = manifold.embed(manifold.parameters(moved))
         points, errors = np.concatenate([points, moved]), np.concatenate([errors, error(moved)])
         distance /= 2
