@@ -12,6 +12,7 @@ from ...theory.moe.model import MoELayer
 from .. import judges
 from ..claim import claim
 from .paper import MOE
+from .rates import kinked
 
 PROFILES = {"sin t": np.sin, "sin 6t": lambda angle: np.sin(6 * angle),
             "exp 2cos 3t": lambda angle: np.exp(2 * np.cos(3 * angle))}
@@ -90,7 +91,7 @@ def _bounds(effort, bound):
 def _rates(effort, change):
     atlas = _arcs(4)
     sample = points_on(atlas.manifold, effort.choose(10_000, 100_000), seed=4)
-    functions = {"smooth": PROFILES["sin 6t"], "kappa=1": _kinked}
+    functions = {"smooth": PROFILES["sin 6t"], "kappa=1": kinked}
     parts = {}
     for name, profile in functions.items():
         def function(points, profile=profile):
@@ -103,12 +104,6 @@ def _rates(effort, change):
             errors.append(sup_error(layer, function, atlas.manifold, sample))
         parts[name] = judges.order(1 / np.array(WIDTHS, float), errors, 0.5, 0.05, at_least=True)
     return judges.every(**parts)
-
-
-def _kinked(angle):
-    """C^1, period 2 pi, with second derivatives that jump."""
-    inner = (angle - 0.4) % (2 * math.pi) - math.pi
-    return inner * (np.abs(inner) - math.pi) + np.cos(angle)
 
 
 def _coarse(atlas, profile, width):

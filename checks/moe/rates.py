@@ -114,9 +114,9 @@ def _sine(angle):
     return np.sin(2 * angle + 0.3)
 
 
-def _kinked(angle):
-    """C^1 with a second derivative that jumps at 0.4, and period 2 pi."""
-    inner = (angle - 0.4) % (2 * math.pi) - math.pi
+def kinked(angle, place=0.4):
+    """C^1 and of period 2 pi, with second derivatives that jump at `place` and half a turn from it: kappa = 1."""
+    inner = (angle - place) % (2 * math.pi) - math.pi
     return inner * (np.abs(inner) - math.pi) + np.cos(angle)
 
 
@@ -131,7 +131,7 @@ def _corollary(effort, change, along=False):
             first = manifold.embed([[0.0]]) - manifold.embed([[math.pi]])
             bases = np.broadcast_to((first / np.linalg.norm(first)).T, atlas.bases.shape)
         sample = points_on(manifold, effort.choose(8_000, 100_000), seed=2)
-        for kind, profile in (("smooth", _sine), ("kappa=1", _kinked)):
+        for kind, profile in (("smooth", _sine), ("kappa=1", kinked)):
             def function(points, profile=profile, manifold=manifold):
                 return profile(manifold.parameters(points)[:, 0])
 
