@@ -29,10 +29,10 @@ DECADES = 2.5
         caption="Above: the cells of the affine gate 2<c_i,x> - |c_i|^2 of one MoE layer on a sphere, a ring torus and "
                 "a swiss roll, one linear chart and one expert each; dots are the centres c_i, the points of a "
                 "farthest-point net. All cells are smaller than (sqrt 3 - 1) reach, below which linear charts are "
-                "injective. Below: |f - Psi| of the assembled layer over its largest value, n = 12 steps an expert, f = sin(4 x_1/s) + "
-                "cos(3 x_2/s) (1 + x_3/s) with s the size of the surface. Each cell shows its own triangulation; there "
-                "is no seam of larger errors between cells, for no point is sent to a wrong chart. The table has one "
-                "row to a cell.",
+                "injective. Below: |f - Psi| of the assembled layer over its largest value, n = 12 steps an expert, "
+                "f = sin(4 x_1/s) + cos(3 x_2/s) (1 + x_3/s) with s the size of the surface. Each cell shows "
+                "its own triangulation; there is no seam of larger errors between cells, for no point is sent to a "
+                "wrong chart. The table has one row to a cell.",
         claims=("moe.ball_assignment", "moe.chart_stretch", "moe.surface_rate", "moe.sheets"))
 def atlases(effort):
     """One column per surface."""
@@ -72,7 +72,7 @@ def _function(points):
 def _coloured(seen, miss, routes):
     colours = matplotlib.colormaps["cividis"](1 + np.log10(np.maximum(miss, 1e-9)) / DECADES)[:, :3]
     picture = seen.image(colours, routes)
-    picture[seen.mask, :3] = 0.5 * picture[seen.mask, :3] + 0.5 * colours       # little shade: colours carry numbers here
+    picture[seen.mask, :3] = 0.5 * picture[seen.mask, :3] + 0.5 * colours          # little shade: colours are numbers
     return picture
 
 
