@@ -272,3 +272,48 @@ def test_additive_spline_interpolates_both_coordinates():
     grid = np.stack(np.meshgrid(nodes, nodes), axis=-1).reshape(-1, 2)
     np.testing.assert_allclose(network(grid)[:, 0], smoothness.piecewise_quartic(grid).sum(axis=1), atol=1e-13)
     assert network.width == 24
+
+
+@settings(max_examples=10, deadline=None)
+@given(SEEDS, st.integers(1, 3), st.integers(1, 3), st.integers(1, 9))
+def test_warm_up_interpolates_every_coordinate_in_its_cell(seed, depth, experts, segments):
+    rng = np.random.default_rng(seed)
+    levels = rng.standard_normal((depth, experts))
+    functions = [[lambda z, c=c: c + np.sin(3 * z) for c in row] for row in levels]
+    points = rng.uniform(0, experts, (200, depth))
+    cells = np.floor(points).astype(int)
+    nodes = np.linspace(0, experts, experts * segments + 1)
+    wanted = np.stack([np.interp(points[:, axis], nodes, np.sin(3 * nodes)) + levels[axis][cells[:, axis]]
+                       for axis in range(depth)], axis=1)
+    network = partition.warm_up(functions, segments)
+    np.testing.assert_allclose(network(points), wanted, atol=1e-11)
+    np.testing.assert_allclose(identities.unrolled_deep(network)(points), wanted, atol=1e-11)
+    assert len(identities.unrolled_deep(network).layers) == 2 * depth
+
+
+def test_warm_up_and_cells_refuse_sizes_that_are_none():
+    with pytest.raises(ValueError, match="segments is 0"):
+        partition.warm_up([[np.sin]], 0)
+    with pytest.raises(ValueError, match="must be \\(L, E\\)"):
+        partition.affine_partition([1.0, 2.0], [1.0, 2.0])
+    with pytest.raises(ValueError, match="must be in \\(0, 1\\)"):
+        partition.cell_points(2, 2, 3, 3)
+
+
+def test_curved_experts_are_the_composition_of_their_parts():
+    atlas = deep.CurveAtlas(HomogeneousCurve(3), 9)
+    layer, parts = deep.curved_experts(atlas, np.cos, 32, 16)
+    s = np.linspace(0, 2 * math.pi, 999, endpoint=False)
+    points = atlas.curve.embed(s[:, None])
+    values, cells = layer.routed(points)
+    wanted = [parts[cell][1](parts[cell][0](point[None]))[0, 0] for cell, point in zip(cells, points, strict=True)]
+    np.testing.assert_allclose(values[:, 0], wanted, atol=1e-12)
+    assert np.abs(values[:, 0] - np.cos(s)).max() < (math.pi / 9 / 16) ** 2 / 8 + 2e-3
+    assert layer.experts[0].width == 32 and len(layer.experts[0].weights) == 3
+
+
+def test_one_layer_of_affine_experts_on_a_fold():
+    layer = zigzag.shallow_zigzag(27)
+    x = np.linspace(0, 1, 27 * 16 + 1)
+    assert len(layer.experts) == zigzag.fewest_pieces(27) == 14
+    assert np.abs(layer(x[:, None])[:, 0] - zigzag.zigzag_values(x, 27)).max() == pytest.approx(1 / 3)
