@@ -186,6 +186,7 @@ def curve_atlas(manifold, count) -> Atlas:
     ValueError
         If a chart would turn back within its arc; it names the least count that does.
     """
+    _count(count, 1, "an integer >= 1")
     if manifold.dimension != 1:
         raise ValueError(f"manifold has dimension {manifold.dimension}; it must be a curve")
     angles = 2 * math.pi * np.arange(count) / count
@@ -207,8 +208,7 @@ def curve_atlas(manifold, count) -> Atlas:
 
 def torus_atlas(dimension, count, frame=None) -> Atlas:
     """An atlas of the flat torus T^d in R^(2d): products of arcs, `count` >= 3 of them on each circle."""
-    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 3:
-        raise ValueError(f"count is {shown(count)}; it must be an integer >= 3, for a linear chart of an arc")
+    _count(count, 3, "an integer >= 3, for a linear chart of an arc")
     manifold = flat_torus(dimension)
     manifold = manifold if frame is None else Embedded(manifold, frame)
     centres = manifold.embed(2 * math.pi / count * _grid(dimension, count))
@@ -218,12 +218,16 @@ def torus_atlas(dimension, count, frame=None) -> Atlas:
 
 def cube_atlas(dimension, count, frame=None) -> Atlas:
     """An atlas of the cube [0, 1]^d: subcubes, `count` >= 1 of them along each side."""
-    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
-        raise ValueError(f"count is {shown(count)}; it must be an integer >= 1")
+    _count(count, 1, "an integer >= 1")
     manifold = Cube(dimension) if frame is None else Embedded(Cube(dimension), frame)
     centres = manifold.embed((_grid(dimension, count) + 0.5) / count)
     high = np.full((len(centres), dimension), 0.5 / count)
     return Atlas(manifold, centres, -high, high)
+
+
+def _count(value, least, wanted):
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"count is {shown(value)}; it must be {wanted}")
 
 
 def _grid(dimension, count):

@@ -63,6 +63,8 @@ def dense_width(parameters, inputs, outputs=1) -> int:
     ValueError
         If not even one neuron fits; it names the least number.
     """
+    if isinstance(parameters, bool) or not isinstance(parameters, int | np.integer):
+        raise ValueError(f"parameters are {shown(parameters)}; it must be an integer")
     width = (parameters - outputs) // (inputs + 1 + outputs)
     if width < 1:
         raise ValueError(f"parameters are {shown(parameters)}; one neuron takes {inputs + 1 + 2 * outputs}")

@@ -40,7 +40,7 @@ def linear_chart_layer(atlas, function, segments) -> MoELayer:
     Raises
     ------
     ValueError
-        If a box is beyond its chart.
+        If a box is beyond its chart, or the function returns another shape.
     """
     _positive(segments, "segments")
     experts = []
@@ -48,6 +48,9 @@ def linear_chart_layer(atlas, function, segments) -> MoELayer:
         axes = [np.linspace(*ends, segments + 1) for ends in zip(low, high, strict=True)]
         nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
         values = np.asarray(function(atlas.points(chart, nodes.reshape(-1, len(low)))))
+        if values.shape[:1] != (axes[0].size ** len(low),) or values.ndim > 2:
+            raise ValueError(f"function returns shape {values.shape} for {axes[0].size ** len(low)} points; it must be "
+                             "(N,) or (N, outputs)")
         centre, basis = atlas.centres[chart], atlas.bases[chart]
         if len(low) == 1:
             experts.append(spline_expert(basis[:, 0], centre, axes[0], values))
@@ -62,11 +65,14 @@ def two_layer_form(layer, centres, threshold, shift=None) -> MoE:
     Parameters
     ----------
     layer : MoELayer
-        Of experts that are DenseNetworks.
+        Its experts must be DenseNetworks.
     centres : array_like, shape (E, D)
     threshold, shift
         As in :func:`~theorycheck.theory.moe.gates.cap_features`.
     """
+    if not all(isinstance(expert, DenseNetwork) for expert in layer.experts):
+        raise ValueError(f"experts contain {type(layer.experts[0]).__name__}; each must be a DenseNetwork "
+                         "(a KuhnExpert has one: network())")
     first = feature_layer(centres, threshold, shift)
     count, inputs = len(layer.experts), layer.inputs
     gate = linear_gate(np.hstack([np.zeros((count, inputs)), np.eye(count)]))
@@ -81,6 +87,8 @@ def _padded(expert, count):
 
 def composed(outer, inner) -> DenseNetwork:
     """``outer o inner`` as one network; the last map of one and the first of the other become one."""
+    if outer.inputs != inner.outputs:
+        raise ValueError(f"outer takes {outer.inputs} inputs; it must take {inner.outputs}, the outputs of inner")
     weight, bias = inner.weights[-1], inner.biases[-1]
     first, offset = outer.weights[0], outer.biases[0]
     joint = first @ (np.zeros(len(weight)) if bias is None else bias)
@@ -103,9 +111,17 @@ def arc_layer(atlas, profile, segments) -> MoELayer:
         Angles to values.
     segments : int, >= 1
         m.
+
+    Raises
+    ------
+    ValueError
+        For an atlas of another manifold.
     """
     _positive(segments, "segments")
     half = math.pi / len(atlas.centres)
+    if atlas.high.shape[1] != 1 or not np.abs(atlas.high - math.sin(half)).max() <= 1e-9:
+        raise ValueError(f"atlas has boxes up to {atlas.high.max():.6g}; it must be one of {len(atlas.centres)} arcs "
+                         f"of a unit circle, up to {math.sin(half):.6g}")
     nodes, angles = np.linspace(-math.sin(half), math.sin(half), segments + 1), np.linspace(-half, half, segments + 1)
     experts = []
     for chart, centre in enumerate(atlas.centres):
