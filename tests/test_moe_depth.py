@@ -317,3 +317,16 @@ def test_one_layer_of_affine_experts_on_a_fold():
     x = np.linspace(0, 1, 27 * 16 + 1)
     assert len(layer.experts) == zigzag.fewest_pieces(27) == 14
     assert np.abs(layer(x[:, None])[:, 0] - zigzag.zigzag_values(x, 27)).max() == pytest.approx(1 / 3)
+
+
+@settings(max_examples=15, deadline=None)
+@given(SEEDS, st.integers(1, 3), st.integers(1, 4))
+def test_flattened_partition_is_the_deep_one(seed, depth, experts):
+    rng = np.random.default_rng(seed)
+    slopes, offsets = rng.standard_normal((2, depth, experts))
+    points = rng.uniform(0, experts, (100, depth))
+    flat = partition.flattened(slopes, offsets)
+    assert len(flat.experts) == experts**depth
+    np.testing.assert_allclose(flat(points), partition.affine_partition(slopes, offsets)(points), atol=1e-12)
+    with pytest.raises(ValueError, match="at most 2"):
+        partition.flattened(np.ones((17, 2)), np.ones((17, 2)))

@@ -93,6 +93,18 @@ def _(effort):
     return _midpoints(effort, gate=8)
 
 
+@claim("one_layer_pieces", topic="moe", paper=MOE, where="Sec. 5.2", stance="derived",
+       statement="one layer of affine experts needs E^L of them for the E^L maps of L layers with L E, and they do")
+def one_layer_pieces(effort):
+    """E' experts have at most E' affine maps, exactly counted; with E' = E^L the two networks agree in every cell."""
+    return _flat(0)
+
+
+@one_layer_pieces.control("one expert fewer in the single layer")
+def _(effort):
+    return _flat(1)
+
+
 @claim("dense_pieces", topic="moe", paper=MOE, where="Sec. 5.2", stance="derived",
        statement="one dense hidden layer of L E neurons has E^L pieces too: their number separates nothing")
 def dense_pieces(effort):
@@ -195,6 +207,25 @@ def _midpoints(effort, gate=0):
         same = (routes[0] == routes[1]).all(axis=1)
         broken.append(int((same & (routes[2] != routes[0]).any(axis=1)).sum()))
     return judges.equal(broken, 0, at=_at(RANDOM), over="midpoints with another route")
+
+
+def _flat(without):
+    needed, have, maps, wrong = [], [], [], []
+    sizes = [size for size in SIZES if size[1]**size[0] < 100]
+    for depth, experts in sizes:
+        slopes = np.arange(2.0, 2 + depth * experts).reshape(depth, experts)
+        flat = partition.flattened(slopes, slopes % 7)
+        if without:
+            flat = MoELayer(DenseNetwork((flat.gate.weights[0][:-without],), (flat.gate.biases[0][:-without],)),
+                            flat.experts[:-without])
+        deep, single = (exact.Rational(network) for network in (partition.affine_partition(slopes, slopes % 7), flat))
+        found = [(deep.piece(point), single.piece(point)) for point in partition.cell_points(depth, experts, 1, 3)]
+        needed.append(len({piece.affine for piece, _ in found}))
+        maps.append(len({piece.affine for _, piece in found}))
+        have.append(len(flat.experts))
+        wrong.append(sum(one.affine != other.affine for one, other in found))
+    return judges.every(maps=judges.equal(maps, needed, at=_at(sizes)), bound=judges.inequality(maps, have),
+                        experts=judges.equal(have, needed, at=_at(sizes)), wrong=judges.equal(wrong, 0, at=_at(sizes)))
 
 
 def _dense(expected, fewer=0):

@@ -160,6 +160,31 @@ def affine_partition(slopes, offsets, bias=True) -> MoE:
     return on_product(layers)
 
 
+def flattened(slopes, offsets) -> MoELayer:
+    """:func:`affine_partition` in one layer: E^L experts, the gates' logits added, ``g_i(x) = sum_l g_{i_l}(x_l)``.
+
+    Parameters
+    ----------
+    slopes, offsets : array_like, shape (L, E)
+
+    Raises
+    ------
+    ValueError
+        If there are more than 2^16 experts.
+    """
+    slopes, offsets = numbers(slopes, "slopes"), numbers(offsets, "offsets")
+    if slopes.ndim != 2 or 0 in slopes.shape or slopes.shape != offsets.shape:
+        raise ValueError(f"slopes and offsets have shapes {slopes.shape} and {offsets.shape}; both must be (L, E)")
+    depth, experts = slopes.shape
+    if experts**depth > 2**16:
+        raise ValueError(f"experts**depth is {experts**depth:.3g}; one layer must have at most 2^16 = {2**16}")
+    gate = interval_gate(experts)
+    cells = np.array(list(itertools.product(range(experts), repeat=depth)))
+    rows = np.arange(depth)
+    return MoELayer(DenseNetwork((gate.weights[0][cells, 0],), (gate.biases[0][cells].sum(axis=1),)),
+                    [DenseNetwork((np.diag(slopes[rows, cell]),), (offsets[rows, cell],)) for cell in cells])
+
+
 def warm_up(functions, segments) -> MoE:
     """The construction for Thm 5.3: splines of m segments for ``f_{l,i}`` on [i - 1, i], affine gates, depth L.
 
