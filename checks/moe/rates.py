@@ -165,14 +165,14 @@ def _circle(effort, change, chart=True):
             values = layer(sample @ frame.T)[:, 0]
             errors.append(np.abs(values - _smooth(sample)).max())
         step = 2 * math.sin(math.pi / count) / width
-        law = step**2 / 8 * _curvature(count, chart)
+        law = step**2 / 8 * curvature(count, chart)
         ratio = np.array(errors[:1]) / law
         parts[f"E={count}"] = judges.every(law=judges.bounded(ratio, (0.98, 1.002)),
                                            D=judges.equal(errors[1:], errors[0], atol=1e-11))
     return judges.every(**parts)
 
 
-def _curvature(count, chart):
+def curvature(count, chart=True):
     """max |g''| over the arcs, g'' = (f'' u' - f' u'')/u'^3 with u = sin of the angle from the centre."""
     inside = np.linspace(-math.pi / count, math.pi / count, 4001)
     largest = 0.0
@@ -189,7 +189,7 @@ def _curvature(count, chart):
 
 def _tori(effort, law):
     parts = {}
-    for dimension, (nodes, errors) in _torus_table(effort).items():
+    for dimension, (nodes, errors) in torus_table(effort).items():
         for row, (name, alpha, margin) in enumerate((("a=0.5", 0.5, 0.02), ("a=1", 1.0, 0.02), ("smooth", 2.0, 0.1))):
             parts[f"d={dimension}, {name}"] = judges.order(1 / nodes, errors[:, row], law(alpha, dimension),
                                                            margin / dimension)
@@ -197,7 +197,8 @@ def _tori(effort, law):
 
 
 @cache
-def _torus_table(effort):
+def torus_table(effort) -> dict:
+    """By d: the numbers of nodes N (k,), and the errors (k, 3) for Hoelder 1/2, Hoelder 1 and a smooth function."""
     sides = {1: (8, 16, 32, 64, 128), 2: (4, 8, 12, 16, 24, 32),
              3: effort.choose((4, 6, 8, 12, 16), (4, 6, 8, 12, 16, 24))}
     table = {}

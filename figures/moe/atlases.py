@@ -26,13 +26,13 @@ DECADES = 2.5
 
 
 @figure("atlases", topic="moe", title="Cells of an affine gate on curved surfaces",
-        caption="Above: the cells of the affine gate 2<c_i,x> - |c_i|^2 of one MoE layer on a sphere, a ring torus and "
-                "a swiss roll, one linear chart and one expert each; dots are the centres c_i, the points of a "
+        caption="Above: the cells of the affine gate 2<c_i,x> - |c_i|^2 of one MoE layer on a sphere, a ring torus "
+                "and a swiss roll, one linear chart and one expert each; dots are the centres c_i, the points of a "
                 "farthest-point net. All cells are smaller than (sqrt 3 - 1) reach, below which linear charts are "
-                "injective. Below: |f - Psi| of the assembled layer over its largest value, n = 12 steps an expert, "
-                "f = sin(4 x_1/s) + cos(3 x_2/s) (1 + x_3/s) with s the size of the surface. Each cell shows "
-                "its own triangulation; there is no seam of larger errors between cells, for no point is sent to a "
-                "wrong chart. The table has one row to a cell.",
+                "injective. Below: |f - Psi| of the assembled layer over its largest value, n = 12 steps an expert, f "
+                "= sin(4 x_1/s) + cos(3 x_2/s) (1 + x_3/s) with s the size of the surface. Each cell shows its own "
+                "triangulation; there is no seam of larger errors between cells, for no point is sent to a wrong "
+                "chart. The table has one row to a cell.",
         claims=("moe.ball_assignment", "moe.chart_stretch", "moe.surface_rate", "moe.sheets"))
 def atlases(effort):
     """One column per surface."""
