@@ -6,6 +6,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from theorycheck.checks import experiment as sweeps
+from theorycheck.checks.claim import Effort
+from theorycheck.checks.moe import medians
+from theorycheck.checks.moe import training as claims
 from theorycheck.sims import engine, streams
 from theorycheck.sims.moe import kernels
 from theorycheck.sims.moe.training import GATES, TASKS, Training, errors, simulate
@@ -139,6 +143,13 @@ def test_training_set():
     assert fixed != fresh
 
 
+def test_a_sweep_can_run_it():
+    prepared = sweeps.find("moe.training").prepare("vector", 2, 3, 20, depth=2, times=[5, 20])
+    table = sweeps.table_of(prepared, engine.estimate(prepared.experiment, replicas=2, seed=0))
+    assert table["step"] == [5, 20] and prepared.seconds > 0
+    assert table["mean"][1] == errors([Training("vector", 2, 3, 20, depth=2)], 2, 0)[0].mean()
+
+
 def test_divergence_is_named():
     with pytest.raises(engine.Diverged, match="replica 3"):
         Training("circle", 2, 4, 20, rate=1e200).run(0, 3)
@@ -261,3 +272,50 @@ def test_leading_order(fitted):
 def test_explicit_networks_refuse(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# -- medians over seeds ------------------------------------------------------------------------------------------
+
+
+def test_intervals_hold_the_median_as_often_as_they_say():
+    """Exponential errors: 4000 intervals at level 0.05 miss at most as often, less the steps of the binomial."""
+    draws = np.random.default_rng(3).exponential(size=(4000, 20))
+    missed = np.mean([not low[0] <= math.log(2) <= high[0] for low, high in (medians.intervals(row, 0.05)
+                                                                              for row in draws)])
+    exact = 2 * sum(math.comb(20, k) for k in range(6)) / 2**20     # x_(6) .. x_(15)
+    assert exact <= 0.05 < exact + 2 * math.comb(20, 6) / 2**20
+    assert abs(missed - exact) < 5 * math.sqrt(exact / 4000)
+
+
+def test_intervals_are_order_statistics():
+    low, high = medians.intervals(np.arange(20.0)[::-1], 0.05)
+    assert (low[0], high[0]) == (5.0, 14.0)
+    low, high = medians.intervals(np.tile(np.arange(11.0), (1, 1)), 1e-3)
+    assert (low[0], high[0]) == (0.0, 10.0)
+    with pytest.raises(ValueError, match="there are 10 replicas; an interval of level 0.001 needs at least 11"):
+        medians.intervals(np.arange(10.0), 1e-3)
+    with pytest.raises(ValueError, match="needs at least 13"):
+        medians.intervals(np.ones((4, 11)), 1e-3)
+
+
+def test_medians_decide_three_ways():
+    values = np.linspace(1, 2, 30)
+    assert medians.between(values, 0.5, 2.5).accepted is True
+    assert medians.between(values, 1.5, 2.5).accepted is None
+    assert medians.between(values, 2.5, 3.0).accepted is False
+    assert medians.between(np.append(values, np.nan), 0.5, 2.5).accepted is False
+    assert medians.between([values, 10 * values], [0.5, 5], [2.5, 25]).accepted is True
+    assert medians.between([values, 10 * values], 0.5, 2.5).accepted is False
+    assert medians.ratio(10 * values, values, 5, 20).accepted is True
+    assert medians.ratio([10 * values, values], values, 5, 20).accepted is False
+    assert medians.ratio(10 * values, values, 10, 20).accepted is None
+    assert "b: 15" in medians.between([values, 10 * values], 0, 30, at=("a", "b")).note
+    with pytest.raises(ValueError, match="the lower must not exceed the upper"):
+        medians.between(values, 2, 1)
+
+
+@pytest.mark.parametrize("name", ["plateau", "training_in_the_plane"])
+def test_claims_that_are_exact(name):
+    claim = getattr(claims, name)
+    assert claim(Effort()).accepted
+    assert all(control.run(Effort()).accepted is False for control in claim.controls)

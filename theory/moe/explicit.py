@@ -18,6 +18,7 @@ above what a mixture of any number of experts of width m can express.
 import math
 
 import numpy as np
+from scipy.linalg import solveh_banded
 
 from .model import DenseNetwork, MoE, MoELayer, linear_gate
 from .partition import positive
@@ -54,10 +55,9 @@ def spline_values(pieces, fitted=True) -> np.ndarray:
     np.add.at(load, at, weights * piecewise_quartic(points) * (1 - share))
     np.add.at(load, at + 1, weights * piecewise_quartic(points) * share)
     step = PIECES / pieces
-    diagonal = np.full(pieces + 1, 2 * step / 3)
-    diagonal[[0, -1]] = step / 3
-    mass = np.diag(diagonal) + np.diag(np.full(pieces, step / 6), 1) + np.diag(np.full(pieces, step / 6), -1)
-    return np.linalg.solve(mass, load)
+    mass = np.array([[step / 6], [2 * step / 3]]) * np.ones(pieces + 1)   # above the diagonal, and on it
+    mass[1, [0, -1]] = step / 3
+    return solveh_banded(mass, load)
 
 
 def spline_errors(values) -> tuple[float, float]:
