@@ -86,7 +86,7 @@ def _at(cases):
 def _searched(effort, arc):
     """The best gates of a random search, refined by moves that do not worsen them, against the bound."""
     cases = [(ratio, experts) for ratio in (0.3, 0.7) for experts in _counts(ratio)]
-    chains, moves = effort.choose((200, 100), (1000, 600))
+    chains, moves = effort.choose((200, 100), (500, 300))
     best = [_best_share(ratio, experts, chains, moves) for ratio, experts in cases]
     # A smaller arc claims a larger share; what an arc's ends leave uncertain is 2 (E - 1) of 720 points.
     bounds = [1 - arc * (1 - circles.share_bound(ratio, 1.0, experts)) - 2 * (experts - 1) / 720

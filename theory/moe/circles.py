@@ -7,9 +7,9 @@ inner disc by a line, so it holds at most a share ``arccos(r/R)/pi`` of the oute
     the share of the outer circle that is served by experts which also serve the inner one
         >= 1 - (E' - 1) arccos(r/R)/pi.
 
-It can be zero from E' = 1 + n on, ``n = min{n >= 3: cos(pi/n) > r/R}``, and then it is: logits ``b`` and ``<v_k, x>``
-with n unit vectors v_k equally spaced and r < b < R cos(pi/n).  A gate with one hidden layer takes two experts: logits
-0 and ``sum_k relu(<v_k, x> - b) - s_0``.
+It can be zero from E' = 1 + n on, ``n = min{n >= 3: cos(pi/n) > r/R}`` (for r/R = cos(pi/n) itself ties decide, and one
+more is taken here), and then it is: logits ``b`` and ``<v_k, x>`` with n unit vectors v_k equally spaced and
+r < b < R cos(pi/n).  A gate with one hidden layer takes two experts: logits 0 and ``sum_k relu(<v_k, x> - b) - s_0``.
 """
 
 import math
