@@ -21,7 +21,7 @@ SURFACES = {"sphere": (Sphere(), 24), "ring torus": (RingTorus(), 150), "swiss r
 @claim("chart_stretch", topic="moe", paper=MOE, where="Ex. 4.6, linear charts", stance="derived",
        statement="x, y in B(c,r) on M of reach tau: |T_c^T(x-y)| >= cos(asin(|x-y|/2tau) + 2 asin(r/2tau)) |x-y|")
 def chart_stretch(effort):
-    """All pairs of a sample in every cell, r its farthest point; circle, sphere, ring torus, roll, curves in R^8, R^64.
+    """Pairs of a sample in up to 60 cells, r the farthest point; circle, sphere, ring torus, roll, two curves.
 
     So linear charts are injective for r < (sqrt 3 - 1) tau.  Near pairs at the end of an arc of a circle attain it.
     """
