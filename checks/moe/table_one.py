@@ -177,7 +177,7 @@ def _blind_errors(effort):
 
 
 @cache
-def _ratios(effort):
+def ratios(effort) -> dict:
     """Dense over MoE errors: dict of (gains, ratios), a gain E at equal active width, E m/m' at equal parameters."""
     found = {}
     for name, dimension, segments in (("interval", 1, 128), ("square", 2, 24)):
@@ -227,8 +227,8 @@ def _circle_ratios(effort):
 
 
 def _factors(effort, orders):
-    return judges.every(**{name: judges.equal(ratios / gains ** orders[name], 1.0, rtol=0.02, at={"gain": gains})
-                           for name, (gains, ratios) in _ratios(effort).items()})
+    return judges.every(**{name: judges.equal(found / gains ** orders[name], 1.0, rtol=0.02, at={"gain": gains})
+                           for name, (gains, found) in ratios(effort).items()})
 
 
 def _totals(effort, missing):

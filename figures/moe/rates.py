@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ...checks.moe import rates
+from ...checks.moe import rates, table_one
 from ...sims.moe.samples import orthonormal_frame, points_on
 from ...theory.moe import charts, shallow
 from ...theory.moe.dense import chord_network
@@ -35,7 +35,7 @@ def _profile(angle):
 def ambient_dimension(effort):
     """Networks in ambient coordinates, routing included."""
     widths = 2 ** np.arange(3, 9)
-    sample = points_on(circle(), effort.choose(10_000, 100_000), seed=3)
+    sample = points_on(circle(), effort.choose(5_000, 100_000), seed=3)
     wanted = _function(sample)
     table = {name: [] for name in ("network", "D", "E", "m", "active", "error", "law")}
 
@@ -135,4 +135,32 @@ def intrinsic_rates(effort):
     right.set(xlabel="dimension d of the torus in R^2d", ylabel="slope of log error against log N", xticks=list(found),
               title="slopes")
     right.legend(loc="lower right")
+    return Drawing(fig, {name: np.concatenate(parts) for name, parts in table.items()})
+
+
+@figure("active_parameters", topic="moe", title="What experts save: parameters that one point uses",
+        caption="Error of a dense network over the error of an MoE, both built alike, in R^8. Squares, triangles and "
+                "diamonds: each expert is as wide as the dense network, so the gain is E: splines on an interval, "
+                "Kuhn interpolants on a square, chord networks on a circle. Circles: the interval again, the dense "
+                "network widened until it has as many parameters as one point uses in the mixture, gate included; the "
+                "gain is then E m/m'. Lines: gain^2, gain^(2/d) = gain and gain^3, that is the order of the experts. "
+                "The factor E in active parameters is what is left of the comparison in Table 1; in total parameters "
+                "nothing is gained.",
+        claims=("moe.active_parameters", "moe.equal_totals", "moe.table_one_separation"))
+def active_parameters(effort):
+    """The numbers of the claim."""
+    kinds = (("gate counted", "interval, gate counted", 2.0), ("interval", "interval", 2.0), ("square", "square", 1.0),
+             ("circle", "circle, chords", 3.0))
+    found = table_one.ratios(effort)
+    table = {name: [] for name in ("case", "gain", "ratio", "predicted")}
+    fig, axes = style.new(width=6.2, height=4.4)
+    for place, (name, label, order) in enumerate(kinds):
+        gains, ratio = (np.asarray(values, dtype=float) for values in found[name])
+        line = np.geomspace(gains.min(), gains.max(), 50)
+        axes.plot(line, line**order, **style.theory(place))
+        axes.plot(gains, ratio, **style.measurement(place), label=f"{label}: order {order:g}")
+        for column, values in zip(table, (np.full(len(gains), name), gains, ratio, gains**order), strict=True):
+            table[column].append(values)
+    style.loglog(axes).set(xlabel="gain: E, or E m/m' with the gate counted", ylabel="dense error / MoE error")
+    axes.legend(loc="upper left")
     return Drawing(fig, {name: np.concatenate(parts) for name, parts in table.items()})
