@@ -247,14 +247,12 @@ def loss_and_gradient(theta, layers, gate, x, wanted, gradient):
     return loss / (count * outputs)
 
 
-@njit(cache=True)
-def error(theta, layers, gate, x, wanted, points):
+def error(theta, layers, gate, x, wanted, points=128):
     """Mean squared error at all points (D, T), so many at a time."""
     total, nothing = 0.0, np.empty(0)
     for start in range(0, x.shape[1], points):
-        stop = min(x.shape[1], start + points)
-        total += (stop - start) * loss_and_gradient(theta, layers, gate, np.ascontiguousarray(x[:, start:stop]),
-                                                    np.ascontiguousarray(wanted[:, start:stop]), nothing)
+        some, values = (np.ascontiguousarray(array[:, start:start + points]) for array in (x, wanted))
+        total += some.shape[1] * loss_and_gradient(theta, layers, gate, some, values, nothing)
     return total / x.shape[1]
 
 
@@ -270,25 +268,15 @@ def adam(theta, gradient, first, second, step, rate):
 
 
 @njit(cache=True, nogil=True)
-def train(key, replica, theta, layers, gate, task, frozen, rate, batch, samples, times, test, test_wanted, out):
-    """Train `theta` in place; test errors after `times` steps into `out`.  Returns -1, or the step of divergence."""
-    inputs, outputs = layers[0, 0], layers[len(layers) - 1, 3]
-    x, wanted = np.empty((inputs, batch)), np.empty((outputs, batch))
-    kept, kept_wanted = np.empty((inputs, samples)), np.empty((outputs, samples))
-    if samples:
-        draw(key, replica, np.uint64(0), np.uint64(TRAINING_SET), task, kept, kept_wanted)
-    gradient, first, second = np.empty_like(theta), np.zeros_like(theta), np.zeros_like(theta)
-    recorded = 0
-    for step in range(times[-1] + 1):
-        if step == times[recorded]:
-            out[recorded] = error(theta, layers, gate, test, test_wanted, 128)
-            if not math.isfinite(out[recorded]):
-                return step
-            recorded += 1
-            if recorded == len(times):
-                break
+def train(key, replica, theta, moments, layers, gate, task, frozen, rate, kept, kept_wanted, x, wanted, begin, end):
+    """Steps `begin` .. `end` - 1, counted from 0, on `theta` and Adam's `moments` (2, P) in place.
+
+    Batches, which have the shape of `x` and `wanted`, come from the training set that is kept; if that is empty, fresh.
+    """
+    gradient, samples = np.empty_like(theta), kept.shape[1]
+    for step in range(begin, end):
         if samples:
-            for n in range(batch):
+            for n in range(x.shape[1]):
                 word = block(key, replica, np.uint64(step), np.uint64(n), np.uint64(PICK))[0]
                 pick = np.int64((np.uint64(word) * np.uint64(samples)) >> np.uint64(32))
                 x[:, n], wanted[:, n] = kept[:, pick], kept_wanted[:, pick]
@@ -297,5 +285,4 @@ def train(key, replica, theta, layers, gate, task, frozen, rate, batch, samples,
         loss_and_gradient(theta, layers, gate, x, wanted, gradient)
         for i in frozen:
             gradient[i] = 0.0
-        adam(theta, gradient, first, second, step + 1, rate)
-    return -1
+        adam(theta, gradient, moments[0], moments[1], step + 1, rate)

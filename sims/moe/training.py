@@ -199,12 +199,20 @@ class Training:
         """
         if not 0 <= replica < streams.MAX_REPLICA:
             raise ValueError(f"replica is {replica}; it must be in [0, 2^32)")
-        theta, layers, out = self.start(seed, replica), self.layers, np.empty(self.shape)
-        died = kernels.train(np.uint64(streams.key(seed, EXPERIMENT)), np.uint64(replica), theta, layers,
-                             GATES[self.gate], TASKS[self.task], self._frozen(), self.rate, self.batch_size,
-                             self.samples or 0, np.array(self.times), *self.test_points(), out)
-        if died >= 0:
-            raise engine.Diverged(replica, int(died))
+        key, theta, out = np.uint64(streams.key(seed, EXPERIMENT)), self.start(seed, replica), np.empty(self.shape)
+        layers, gate, task, replica = self.layers, GATES[self.gate], TASKS[self.task], np.uint64(replica)
+        (inputs, outputs), samples = layers[[0, -1], [0, 3]], self.samples or 0
+        kept = np.empty((inputs, samples)), np.empty((outputs, samples))
+        if samples:
+            kernels.draw(key, replica, np.uint64(0), np.uint64(kernels.TRAINING_SET), task, *kept)
+        batch = np.empty((inputs, self.batch_size)), np.empty((outputs, self.batch_size))
+        moments, frozen, test, done = np.zeros((2, theta.size)), self._frozen(), self.test_points(), 0
+        for place, step in enumerate(self.times.tolist()):
+            kernels.train(key, replica, theta, moments, layers, gate, task, frozen, self.rate, *kept, *batch, done,
+                          step)
+            out[place], done = kernels.error(theta, layers, gate, *test), step
+            if not math.isfinite(out[place]):
+                raise engine.Diverged(int(replica), step)
         return out, theta
 
     def sample(self, seed, first, count):
