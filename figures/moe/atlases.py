@@ -46,13 +46,13 @@ def atlases(effort):
         layer = shallow.linear_chart_layer(atlas, lambda points, s=manifold.size: _function(points / s), SEGMENTS)
         seen = views.view(manifold, low, high, sides, *angles)
         values, routes = layer.routed(seen.points)
-        views.show(above, seen, seen.image(views.tints(_neighbours(atlas, cloud), count)[routes], routes))
+        views.show(above, seen, seen.image(views.tints(neighbours(atlas, cloud), count)[routes], routes))
         place = seen.project(atlas.centres)[seen.sees(atlas.centres, 0.03 * manifold.size)]
         above.plot(place[:, 0], place[:, 1], ".", color=style.COLORS[0], markersize=2.5)
         miss = np.abs(values[:, 0] - _function(seen.points / manifold.size))
         radius, share, error = _cells(atlas, layer, cloud)
         largest = max(error.max(), miss.max())
-        views.show(below, seen, _coloured(seen, miss / largest, routes))
+        views.show(below, seen, shaded(seen, miss / largest, routes))
         allowed = charts.INJECTIVE * manifold.reach
         above.set_title(f"{name}: E = {count}, cells of radius {radius.max():.2f} < {allowed:.2f}")
         below.set_title(f"largest error {largest:.1e}")
@@ -69,15 +69,16 @@ def _function(points):
     return np.sin(4 * points[:, 0]) + np.cos(3 * points[:, 1]) * (1 + points[:, 2])
 
 
-def _coloured(seen, miss, routes):
-    colours = matplotlib.colormaps["cividis"](1 + np.log10(np.maximum(miss, 1e-9)) / DECADES)[:, :3]
-    picture = seen.image(colours, routes)
+def shaded(seen, sizes, labels=None, decades=DECADES) -> np.ndarray:
+    """An image of numbers in (0, 1] on a surface, by their decimal logarithms; those far below 1 are the darkest."""
+    colours = matplotlib.colormaps["cividis"](1 + np.log10(np.maximum(sizes, 1e-9)) / decades)[:, :3]
+    picture = seen.image(colours, labels)
     picture[seen.mask, :3] = 0.5 * picture[seen.mask, :3] + 0.5 * colours          # little shade: colours are numbers
     return picture
 
 
-def _neighbours(atlas, cloud):
-    """Pairs of cells that touch."""
+def neighbours(atlas, cloud) -> list:
+    """Pairs of cells that touch, from points that are dense in them."""
     routes = atlas.route(cloud)
     beside = routes[cKDTree(cloud).query(cloud, k=5)[1][:, 1:]]
     pairs = np.unique(np.stack([np.repeat(routes, 4), beside.ravel()], axis=1), axis=0)
