@@ -41,7 +41,7 @@ def atlases(effort):
     fig, axes = style.new(2, 3, width=11.6, height=8.6)
     for (above, below), row in zip(axes.T, SURFACES):
         name, manifold, count, low, high, sides, angles = row
-        cloud = points_on(manifold, effort.choose(700, 3000) * count, purpose=1)
+        cloud = points_on(manifold, effort.choose(400, 3000) * count, purpose=1)
         atlas = charts.net_atlas(manifold, count, cloud)
         layer = shallow.linear_chart_layer(atlas, lambda points, s=manifold.size: _function(points / s), SEGMENTS)
         seen = views.view(manifold, low, high, sides, *angles)

@@ -9,7 +9,7 @@ from .. import style
 
 LIGHT = np.array([-0.35, 0.55, 0.76])
 """Direction towards the light: right, up, towards the viewer."""
-ROWS = 64
+ROWS = 128
 """Rows of the parameter grid that are projected at once."""
 
 
@@ -102,9 +102,9 @@ def view(manifold, low, high, counts, azimuth, elevation, pixels=600) -> View:
         cell = np.floor((place[:, :2] - centre + half) / (2 * half) * pixels).astype(int)
         code = (pixels - 1 - cell[:, 1]) * pixels + cell[:, 0]
         order = np.argsort(place[:, 2], kind="stable")                     # of points on one pixel the last one stays
-        best = np.zeros(pixels * pixels, dtype=np.intp)
+        best = np.full(pixels * pixels, -1)
         best[code[order]] = order
-        mine = np.unique(code)
+        mine = np.flatnonzero(best >= 0)
         nearer = mine[place[best[mine], 2] > depth[mine]]
         depth[nearer], chosen[nearer] = place[best[nearer], 2], parameters[best[nearer]]
     mask = np.isfinite(depth)
