@@ -1,4 +1,4 @@
-"""Nanoseconds per token of SGD on induction heads, ours against vectorised NumPy.
+"""SGD on induction heads, nanoseconds per token, against NumPy; a sweep of its flow, seconds, against scipy.
 
 L = 66, 1500 fresh sequences a step, alpha = 1, y = 0.3, Stage II from sigma = 0.05: four scalars move.  NumPy does
 every operation on the whole batch at once, once in float32 with its fastest bit generator and in place (ours keeps
@@ -7,6 +7,9 @@ run on the tokens of our stream and must end at our state; then on its own.
 
 All run in one process pinned to one core, compiled and warmed beforehand, in turns (A B C A B C ...), and the table has
 medians over the turns, in CPU time of the process, which other load on the machine disturbs least.
+
+The sweep is the time of emergence from sigma = 1e-3 on a grid of 50 x 50 weights and similarities, by extrapolation;
+scipy's LSODA with the same rates and an event does every 100th point, to the same tolerance, and counts a hundredfold.
 """
 
 import os
@@ -19,11 +22,15 @@ import numpy as np
 
 from theorycheck.sims import induction_heads as sims
 from theorycheck.sims import streams
+from theorycheck.theory.induction_heads import induction_block
+from theorycheck.theory.induction_heads.emergence import emergence_times
+from theorycheck.theory.induction_heads.gradient_flow import crossing_time
 from theorycheck.theory.induction_heads.population_loss import Task
 
 LENGTH, BATCH, RATE, SCALE, SEED, TURNS = 66, 1500, 0.5, 0.05, 0, 7
 TASK = Task(1.0, 0.3, LENGTH)
 STEPS = 60
+GRID, EVERY, START = 50, 100, 1e-3
 
 
 def drawn(step):
@@ -110,12 +117,41 @@ def measure():
     return {name: (statistics.median(values), min(values), max(values)) for name, values in last.items()}
 
 
+def crossing(weight, similarity):
+    """Time of emergence by LSODA."""
+    task = Task(weight, similarity)
+
+    def loss(state):
+        return float(induction_block.induction_loss(task, state[0], min(state[1] ** 2, 0.7)))
+
+    return crossing_time(lambda state: np.array(induction_block.rates(task, *state)), (START, START), loss,
+                         0.5 * induction_block.plateau(task), 1e6)
+
+
+def sweep():
+    """Seconds for the grid of emergence times, ours and scipy's."""
+    weight, similarity = (grid.ravel() for grid in np.meshgrid(np.geomspace(0.3, 10.0, GRID),
+                                                               np.linspace(0.05, 0.6, GRID), indexing="ij"))
+    emergence_times(weight[:1], similarity[:1], START)   # compiled before it is timed
+    seconds = []
+    for _ in range(TURNS):
+        start = time.process_time()
+        ours = emergence_times(weight, similarity, START)
+        seconds.append(time.process_time() - start)
+    start = time.process_time()
+    theirs = [crossing(*point) for point in zip(weight[::EVERY], similarity[::EVERY])]
+    spent = (time.process_time() - start) * EVERY
+    if not np.allclose(theirs, ours[::EVERY], rtol=1e-6):
+        raise RuntimeError("the two sweeps do not agree; they should, to 1e-6")
+    return statistics.median(seconds), spent
+
+
 def main():
     """Measure, and return the section in Markdown and the ratios."""
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(allowed)})
     try:
-        found = measure()
+        found, (fast, slow) = measure(), sweep()
     finally:
         os.sched_setaffinity(0, allowed)
     first = found["ours"][0]
@@ -124,9 +160,13 @@ def main():
     lines += [f"| {name} | {median:.3g} | {low:.3g} | {high:.3g} | {median / first:.1f} |"
               for name, (median, low, high) in found.items()]
     lines += ["", f"L = {LENGTH}, {BATCH} sequences a step, four scalars, medians of {TURNS} interleaved turns; with "
-              f"drawing. Python {platform.python_version()}, numpy {np.__version__}, numba {numba.__version__}."]
+              "drawing.", "", f"Emergence times of {GRID} x {GRID} tasks: {fast:.3g} s; by scipy's LSODA {slow:.3g} s, "
+              f"{slow / fast:.0f} times as long, from every {EVERY}th.", "",
+              f"Python {platform.python_version()}, numpy {np.__version__}, numba {numba.__version__}."]
     ratios = [(f"induction heads, L = {LENGTH}, ns/token", name, f"{first:.3g}", f"{found[name][0]:.3g}",
                found[name][0] / first) for name, *_ in CONTESTANTS[1:]]
+    ratios.append((f"emergence times of {GRID} x {GRID} tasks, seconds", "scipy LSODA", f"{fast:.3g}", f"{slow:.3g}",
+                   slow / fast))
     return "\n".join(lines), ratios
 
 

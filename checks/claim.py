@@ -133,6 +133,9 @@ class Evidence:
         One line: where the worst case was, what was skipped, which resolution was reached.
     arrays : dict of str to ndarray
         What a figure could draw.
+    table : tuple of tuples of str or float
+        For statements with many cases: the first row is the header, all rows have its length; () if there is none.
+        It is shown beneath the claim, so it holds no more digits than reproduce.
     """
 
     accepted: bool | None
@@ -143,10 +146,14 @@ class Evidence:
     false_alarm: float = 0.0
     note: str = ""
     arrays: dict = field(default_factory=dict, compare=False, repr=False)
+    table: tuple = field(default=(), compare=False, repr=False)
 
     def __post_init__(self):
         if self.accepted not in (True, False, None):
             raise ValueError(f"accepted is {self.accepted!r}; it must be True, False or None")
+        widths = [len(row) for row in self.table]
+        if len(set(widths)) > 1:
+            raise ValueError(f"table has rows of {widths} cells; they must be equally many in each row")
         if self.accepted is not None:
             object.__setattr__(self, "accepted", bool(self.accepted))
 
@@ -230,6 +237,7 @@ class Outcome:
         plain["verdict"] = str(self.verdict)
         for name in ("measured", "expected", "tolerance"):
             plain[name] = _plain(getattr(evidence, name)) if evidence else None
+        plain["table"] = [[_plain(cell) for cell in row] for row in evidence.table] if evidence else []
         plain["judge"] = evidence.judge if evidence else None
         plain["false_alarm"] = evidence.false_alarm if evidence else None
         plain["note"] = "; ".join(text for text in (self.message, evidence.note if evidence else "") if text)

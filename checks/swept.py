@@ -4,21 +4,30 @@ A schedule is a table such as ``{kind = "wsd", steps = 1000, peak = 0.1, cooldow
 function of :mod:`theorycheck.theory.learning_rates` (or ``array`` with ``rates``), the rest its arguments, and
 ``warmup`` puts a linear warm-up in front.  A batch size is an integer or a table whose kind is a function of
 :mod:`theorycheck.theory.batch_sizes`.  ``times`` is a list of steps, or about how many times to record; without it only
-the end is recorded.
+the end is recorded.  Landscapes and optimizers are tables, too: ``{kind = "adam", rate = 0.01}``.
 """
 
 import inspect
 import math
+
+import numpy as np
 
 from ..sims import induction_heads as induction_sims
 from ..sims import label_noise as label_noise_sims
 from ..sims.fsl import Descent, kernels
 from ..sims.label_noise import kernels as label_noise_kernels
 from ..sims.moe.training import Training
+from ..sims.riemannian import Descent as OptimizerDescent
+from ..sims.riemannian import MatrixDescent
+from ..sims.riemannian import kernels as optimizer_kernels
+from ..sims.riemannian.vectors import seconds as optimizer_seconds
 from ..theory import batch_sizes, label_noise, learning_rates
-from ..theory.arguments import shown
+from ..theory.arguments import numbers, shown
 from ..theory.fsl import PowerLawRegression, exact_risk, functional_law, recursion
 from ..theory.induction_heads.population_loss import Task
+from ..theory.riemannian import landscapes, matrix_optimizers, optimizers, valleys
+from ..theory.riemannian.lite import Lite
+from ..theory.riemannian.muon_lite import MuonLite
 from .experiment import Simulation, experiment
 
 SCHEDULES = {name: getattr(learning_rates, name) for name in
@@ -26,6 +35,16 @@ SCHEDULES = {name: getattr(learning_rates, name) for name in
 """Kinds of learning-rate schedules; ``array`` is one more."""
 BATCHES = {name: getattr(batch_sizes, name) for name in ("constant", "linear", "exponential", "stages")}
 """Kinds of batch-size schedules."""
+LANDSCAPES = {"quadratic": landscapes.Quadratic, "straight_valley": valleys.StraightValley,
+              "curved_valley": valleys.CurvedValley}
+"""Kinds of landscapes for vector optimizers."""
+OPTIMIZERS = {name: getattr(optimizers, name) for name in
+              ("gradient_descent", "heavy_ball", "nesterov", "rmsprop", "adam", "adamw", "nadam", "sign_descent",
+               "lion", "sophia")}
+"""Kinds of vector optimizers."""
+MATRIX_OPTIMIZERS = {"muon_lite": MuonLite, **{name: getattr(matrix_optimizers, name) for name in
+                                               ("muon", "shampoo", "soap")}}
+"""Kinds of matrix optimizers."""
 DRAWS_PER_SECOND = 4e8
 """On one core, roughly; it decides where work is cut and changes no bit."""
 
@@ -128,11 +147,14 @@ def induction_heads_moments(similarity, length, scale, dimension=1, batch_size=2
 
 @experiment("induction_heads.markov_chains", replicated=True)
 def induction_heads_markov_chains(states, length, schedule, scale=0.05, batch_size=64, first_layer="learned",
-                                  times=None, tests=2000):
+                                  times=None, tests=2000, values="fixed"):
     """A two-layer attention model in training on Markov chains; an integer for `schedule` is its number of steps."""
+    if not isinstance(schedule, dict | int):
+        raise ValueError(f"schedule is {shown(schedule)}; it must be a table, or an integer number of steps")
     rates = schedule_of(schedule) if isinstance(schedule, dict) else schedule
     made = induction_sims.ChainTraining(states, length, rates, scale, batch_size, first_layer,
-                                        _recorded(rates if isinstance(rates, int) else rates.steps, times), tests)
+                                        _recorded(rates if isinstance(rates, int) else rates.steps, times), tests,
+                                        values)
     return Simulation(made, (("step",), ("observable",)), 4e-7 * made.schedule.steps * batch_size * length)
 
 
@@ -143,6 +165,63 @@ def moe_training(task, experts, width, steps, depth=1, dimension=2, gate="softma
     made = Training(task, experts, width, steps, depth, dimension, gate, gate_bias, state, rate, batch_size, samples,
                     _recorded(steps, times))
     return Simulation(made, (("step",),), 2e-10 * made.work)
+
+
+@experiment("riemannian.vectors", replicated=True)
+def riemannian_vectors(landscape, optimizer, steps, start, chi=1.0, beta_flat=0.0, beta_sharp=0.0, flat=None, noise=0.0,
+                       curvature_noise=0.0, batch_size=1, schedule=None, times=None, averaged=False):
+    """Losses of a vector optimizer, alone or in a LITE with the exact projector.
+
+    ``landscape`` and ``optimizer`` are tables with a kind; ``flat`` lists the flat coordinates of a quadratic, in a
+    valley it is the river; ``schedule`` multiplies the optimizer's rate.
+    """
+    ground = _called(_kind(LANDSCAPES, _table(landscape, "landscape"), "landscape"), landscape, "landscape")
+    base = _called(_kind(OPTIMIZERS, _table(optimizer, "optimizer"), "optimizer"), optimizer, "optimizer")
+    lite, valley = (chi, beta_flat, beta_sharp) != (1.0, 0.0, 0.0), hasattr(ground, "flat")
+    if flat is not None and (valley or not lite):
+        raise ValueError(f"flat is {shown(flat)}; it must be left out " +
+                         ("in a valley, where it is the river" if valley else "where chi is 1 and the betas are 0"))
+    if lite and not valley and flat in (None, []):
+        raise ValueError(f"flat is {shown(flat)}; with chi = {shown(chi)}, beta_flat = {shown(beta_flat)} and "
+                         f"beta_sharp = {shown(beta_sharp)} it must list the flat coordinates of the quadratic")
+    if lite:
+        base = Lite(base, ground.flat if valley else _mask(flat, ground.dimension), chi, beta_flat,
+                    beta_sharp)
+    factors = None if schedule is None else schedule_of(schedule)
+    made = OptimizerDescent(ground, base, steps, start, noise, curvature_noise, batch_size, factors,
+                            _recorded(steps, times), averaged)
+    return Simulation(made, (("step", "time"), ("observable",)), optimizer_seconds(made), optimizer_kernels.LANES)
+
+
+@experiment("riemannian.matrices", replicated=True)
+def riemannian_matrices(curvatures, optimizer, rates, steps, rows, scale=1.0, noise=0.0, curvature_noise=0.0,
+                        batch_size=1, schedule=None, times=None):
+    """Losses of a matrix optimizer at one or several learning rates, curvatures by column."""
+    made = _called(_kind(MATRIX_OPTIMIZERS, _table(optimizer, "optimizer"), "optimizer"), optimizer, "optimizer",
+                   **({} if optimizer["kind"] == "muon_lite" else {"rate": 1.0}))
+    ground, factors = landscapes.MatrixQuadratic(curvatures), None if schedule is None else schedule_of(schedule)
+    if isinstance(rows, bool) or not isinstance(rows, int) or not 2 <= rows <= 4096:
+        raise ValueError(f"rows is {shown(rows)}; it must be an integer in 2..4096")
+    spread = np.broadcast_to(numbers(scale, "scales"), (rows, ground.curvatures.shape[-1]))
+    made = MatrixDescent(ground, made, rates, steps, spread, noise, curvature_noise, batch_size, factors,
+                         times=_recorded(steps, times))
+    work = made.rates.size * float(made.times[-1]) * spread.size * min(spread.shape)
+    return Simulation(made, (("rate",), ("step",), ("observable",)), 1e-8 * work)
+
+
+def _table(value, name):
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is {shown(value)}; it must be a table with a kind")
+    return value
+
+
+def _mask(flat, dimension):
+    """The diagonal projector on listed coordinates."""
+    wanted = [] if flat is None else list(flat) if isinstance(flat, list | tuple) else [flat]
+    for each in wanted:
+        if isinstance(each, bool) or not isinstance(each, int) or not 0 <= each < dimension:
+            raise ValueError(f"flat is {shown(flat)}; it must list coordinates in 0..{dimension - 1}")
+    return np.diag(np.isin(np.arange(dimension), wanted).astype(float))
 
 
 def _induction_descent(weight, similarity, length, steps, start, trained, rate, batch_size, times, logit):

@@ -34,6 +34,8 @@ MODULES = {"list": "listing"}
 
 DEBUG = "THEORYCHECK_DEBUG"
 """Environment variable: if set and not empty, errors show their traceback."""
+QUIET = "ignore:resource_tracker:UserWarning"
+"""What processes that are started here need not warn of, as Python's option -W has it."""
 
 
 class LazyGroup(click.Group):
@@ -78,6 +80,8 @@ def main(arguments=None):
     # BLAS sums in another order with another number of threads; claims run side by side anyway
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    # joblib's tracker of shared objects is a process of its own and would report what an interrupted run left to it
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), QUIET)))
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:   # closed by whoever started us
             setattr(sys, name, open(os.devnull, "w"))

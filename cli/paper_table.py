@@ -57,11 +57,21 @@ def read(path) -> dict:
 
 
 def section(topic: str, title: str, outcomes, effort: str) -> str:
-    """The section of one topic: a heading, the tally, one row to a claim."""
-    rows = ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
-    rows += ["| " + " | ".join(_row(outcome)) + " |" for outcome in sorted(outcomes, key=_place)]
+    """The section of one topic: a heading, the tally, one row to a claim, and beneath it the tables of the evidence."""
+    outcomes = sorted(outcomes, key=_place)
+    rows = _markdown([COLUMNS, *(_row(outcome) for outcome in outcomes)])
+    for outcome in outcomes:
+        if outcome.evidence is not None and outcome.evidence.table:
+            cells = [[_text(number(cell)) for cell in row] for row in outcome.evidence.table]
+            rows += ["", f"{_code(outcome.claim.id)}:", "", *_markdown(cells)]
     return "\n".join([f"<!-- begin {topic} -->", f"## {topic}: {title}", "",
                       f"Effort: {effort}. {tally(outcomes)}.", "", *rows, f"<!-- end {topic} -->", ""])
+
+
+def _markdown(rows):
+    """Rows of cells as lines, a rule beneath the first."""
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return [lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]]
 
 
 def _row(outcome):

@@ -125,7 +125,7 @@ def _article(outcome):
     where = f"{text(claim.where)} &middot; {text(claim.stance)} &middot; {outcome.seconds:.1f} s"
     return (f'<article id="{text(claim.id)}"><h3>{badge(outcome.verdict)} <span class="id">{text(claim.id)}</span>'
             f'</h3><p class="where">{where}</p>'
-            f"{_statements(outcome)}{_numbers(outcome)}{judge}{notes}</article>")
+            f"{_statements(outcome)}{_numbers(outcome)}{judge}{notes}{_rows(evidence)}</article>")
 
 
 def _statements(outcome):
@@ -154,6 +154,17 @@ def _numbers(outcome):
         for what, became, seen, message in rows)
     return ('<div class="wide"><table class="numbers"><thead><tr><th></th><th></th><th>measured</th><th>expected</th>'
             f"<th>tolerance</th></tr></thead><tbody>{cells}</tbody></table></div>")
+
+
+def _rows(evidence):
+    """The table of the evidence, if it has one."""
+    if evidence is None or not evidence.table:
+        return ""
+    head, *body = [[text(number(cell)) for cell in row] for row in evidence.table]
+    cells = "".join(f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>'
+                    for row in body)
+    return ('<div class="wide"><table class="numbers cases"><thead><tr>'
+            f'{"".join(f"<th>{cell}</th>" for cell in head)}</tr></thead><tbody>{cells}</tbody></table></div>')
 
 
 def _plate(plate):

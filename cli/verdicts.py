@@ -89,7 +89,16 @@ def in_full(outcome: Outcome) -> str:
             lines.append(f"        {numbers(seen)}")
         elif message:
             lines.append(f"        {message}")
+    lines += [f"    {line}" for line in in_columns(evidence.table if evidence else ())]
     return "\n".join(lines)
+
+
+def in_columns(rows) -> list:
+    """The rows of a table as lines of text with aligned columns, a rule beneath the first."""
+    cells = [[number(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
+    return [*lines[:1], "  ".join("-" * width for width in widths), *lines[1:]] if lines else []
 
 
 def in_brief(outcome: Outcome) -> Text:

@@ -61,11 +61,20 @@ def text_controls(mo):
 
 
 @app.cell
-def attention(constructions, heads, lag_selection, math, np, order, sharpness, slope, targets, text):
-    alphabet = sorted(set(text.value))
+def position_control(mo, text):
+    _length = max(1, len(text.value))
+    place = mo.ui.slider(1, _length, 1, value=_length, label="position that is attended from", show_value=True,
+                         full_width=True)
+    place
+    return (place,)
+
+
+@app.cell
+def attention(constructions, heads, lag_selection, math, np, order, place, sharpness, slope, targets, text):
+    alphabet, seen = sorted(set(text.value)), text.value[:place.value]
     n, refusal, trace, wanted = order.value, "", None, None
     try:
-        tokens = np.eye(max(1, len(alphabet)))[[alphabet.index(letter) for letter in text.value]]
+        tokens = np.eye(max(1, len(alphabet)))[[alphabet.index(letter) for letter in seen]]
         similarity = sharpness.value * np.eye((n - 1) * tokens.shape[1])
         nodes = lag_selection.spaced_nodes(heads.value, math.exp(-slope.value))
         model = constructions.ngram_model(similarity, n, nodes)
@@ -74,22 +83,22 @@ def attention(constructions, heads, lag_selection, math, np, order, sharpness, s
     except ValueError as refused:
         refusal = str(refused)
     error = None if trace is None else float(np.abs(trace.output - wanted).max())
-    return alphabet, error, n, refusal, trace, wanted
+    return alphabet, error, n, refusal, seen, trace, wanted
 
 
 @app.cell
-def attention_picture(alphabet, mo, np, refusal, style, text, trace, wanted):
+def attention_picture(alphabet, mo, np, refusal, seen, style, trace, wanted):
     attention_drawing = None
     if trace is not None:
         with style.applied():
             attention_drawing, (_first, _second, _third) = style.new(3, 1, width=9.0, height=8.0, height_ratios=[2, 2, 2])
-            _letters, _places = list(text.value), np.arange(len(text.value))
+            _letters, _places = list(seen), np.arange(len(seen))
             for _number, _weights in enumerate(trace.first_weights[:, -1]):
                 _first.plot(_places, _weights, **style.theory(_number), label=f"head {_number + 1}")
-            _first.set(title="layer 1: where each head looks from the last position", ylabel="weight")
+            _first.set(title=f"layer 1: where each head looks from position {len(seen)}", ylabel="weight")
             _first.legend(ncols=4)
             _second.bar(_places, trace.second_weights[0], color=style.COLORS[1])
-            _second.set(title="layer 2: whose continuation is copied", ylabel="weight")
+            _second.set(title=f"layer 2: whose continuation position {len(seen)} copies", ylabel="weight")
             for _axis in (_first, _second):
                 _axis.set_xticks(_places, _letters)
                 _axis.set_xlim(-0.6, len(_places) - 0.4)
@@ -151,7 +160,36 @@ def learning(classification, emergence, joint_flow, length, np, population_loss,
 
 @app.cell
 def clock(mo):
-    moment = mo.ui.slider(0, 299, 1, value=200, label="play: time", full_width=True)
+    get_moment, set_moment = mo.state(200)
+    playing = mo.ui.switch(value=False, label="play the dynamics")
+    return get_moment, playing, set_moment
+
+
+@app.cell
+def ticker(mo, playing):
+    tick = mo.ui.refresh(default_interval="0.5s") if playing.value else None
+    mo.hstack([playing, *([tick] if playing.value else [])], justify="start")
+    return (tick,)
+
+
+@app.cell
+def step():
+    def following(moment):
+        """The moment after this one; after the last, the first."""
+        return (moment + 5) % 300
+    return (following,)
+
+
+@app.cell
+def player(following, set_moment, tick):
+    if tick is not None and tick.value:
+        set_moment(following)
+    return
+
+
+@app.cell
+def moment_control(get_moment, mo, set_moment):
+    moment = mo.ui.slider(0, 299, 1, value=get_moment(), on_change=set_moment, label="time", full_width=True)
     moment
     return (moment,)
 

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -140,6 +141,7 @@ def _(effort):
 def _slow(number):
     @claim(f"wait_{number}", topic="slow", paper=GAUSS, where=f"Art. {number}", stance="derived", statement="t > 0")
     def wait(effort):
+        Path(f"waiting.{number}").touch()
         time.sleep(0.0 if number == 0 else 60.0)
         return Evidence(True, float(os.getpid()), 1.0, 1.0, "equal")
 

@@ -5,10 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from test_engine import until
 
 from theorycheck.cli import demo, selection
 from theorycheck.cli.main import COMMANDS, exit_code
@@ -18,8 +18,9 @@ TESTS = Path(__file__).parent
 
 def subprocess_line(*arguments, **options):
     """A process of its own with the invented topics."""
+    options = {"stderr": subprocess.PIPE, **options}
     return subprocess.Popen([sys.executable, "-c", "import fake_topic; fake_topic.command_line()", *arguments],
-                            env={**os.environ, "PYTHONPATH": str(TESTS)}, text=True, stderr=subprocess.PIPE, **options)
+                            env={**os.environ, "PYTHONPATH": str(TESTS)}, text=True, **options)
 
 
 def refused(capsys, *arguments):
@@ -248,18 +249,22 @@ def test_full_effort_is_named_and_leaves_no_chunks(invented, capsys):
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_an_interrupted_run_keeps_what_is_done(tmp_path, jobs):
     (tmp_path / "paper_checks.md").write_text("# What the numbers say\n")
-    process = subprocess_line("run", "slow", "--jobs", jobs, cwd=tmp_path, stdout=subprocess.PIPE,
-                              start_new_session=True)
+    log = tmp_path / "errors.txt"
+    with open(log, "w") as errors:
+        process = subprocess_line("run", "slow", "--jobs", jobs, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=errors,
+                                  start_new_session=True)
+    busy = [tmp_path / f"waiting.{number}" for number in range(1, 1 + int(jobs))]
     try:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "results/claims/slow.wait_0.json").exists():
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.05)
+        # the first claim is recorded and said to be, and every process is asleep in the next one
+        until(lambda: process.poll() is not None or "slow.wait_0" in log.read_text() and all(map(Path.exists, busy)))
+        assert process.poll() is None, log.read_text()
         os.killpg(process.pid, signal.SIGINT)   # what a terminal does
-        _, errors = process.communicate(timeout=30)   # the claims that remain would take three minutes
+        process.wait(timeout=45)   # the claims that remain would take three minutes, a single one a whole one
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    errors = log.read_text()
     assert process.returncode == 130
     assert "theorycheck: interrupted" in errors and "Traceback" not in errors
     assert "incomplete: 1 of 4 claims are in results/report.html" in errors

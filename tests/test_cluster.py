@@ -109,8 +109,10 @@ def test_a_killed_worker_costs_its_chunk_only(ready, tmp_path):
     def kill():
         while len(work.marks("end")) < 5:
             time.sleep(0.01)
-        ended = set(work.marks("end"))
-        killed.append(next(mark for mark in work.marks("start") if mark not in ended)[1])
+        # starts are read first: one that is read later would belong to a chunk whose end has not been looked for
+        while not (at_work := [mark for mark in work.marks("start") if mark not in set(work.marks("end"))]):
+            time.sleep(0.001)   # all of them are between two chunks
+        killed.append(at_work[0][1])
         os.kill(killed[0], signal.SIGKILL)
 
     thread = threading.Thread(target=kill)

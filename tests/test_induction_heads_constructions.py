@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from theorycheck.sims import engine
 from theorycheck.sims.induction_heads.random_features import RandomFeatures
-from theorycheck.theory.induction_heads import constructions, generic, lag_selection, random_features, targets
+from theorycheck.theory.induction_heads import (
+    constructions,
+    generic,
+    lag_selection,
+    random_features,
+    ridge_network,
+    targets,
+)
 from theorycheck.theory.induction_heads.attention import (
     AttentionLayer,
     FeedForward,
@@ -192,6 +199,31 @@ def test_ngram_model(n, d):
     np.testing.assert_allclose(model(shortest), targets.ngram_induction(shortest, matrix, n), atol=1e-12)
 
 
+@pytest.mark.parametrize("n, heads, largest", [(2, 40, 0.25), (2, 30, 0.25), (3, 20, 0.25), (4, 16, 0.25)])
+def test_bound_holds_where_rounding_rules_and_does_not_depend_on_the_type_of_the_nodes(n, heads, largest):
+    rng = np.random.default_rng(heads)
+    matrix, tokens = 0.1 * rng.normal(size=(n - 1, n - 1)), rng.uniform(-1, 1, (20, 40, 1))
+    nodes = lag_selection.spaced_nodes(heads, Fraction(largest))
+    bound = constructions.ngram_bound(matrix, n, nodes)
+    error = np.abs(constructions.ngram_model(matrix, n, nodes)(tokens)
+                   - targets.ngram_induction(tokens, matrix, n)).max()
+    assert 0 < error <= bound
+    assert constructions.ngram_bound(matrix, n, tuple(map(float, nodes))) == pytest.approx(bound, rel=1e-2)
+    exact = max(float(lag_selection.vandermonde_error(nodes, lag)) for lag in range(1, n))
+    assert bound > 2 * np.abs(matrix).sum() * exact          # rounding is what there is to it
+
+
+@pytest.mark.parametrize("n, heads", [(3, 40), (4, 40), (2, 60)])
+def test_more_heads_than_float64_bears_are_refused_with_the_number_that_it_does(n, heads):
+    matrix, nodes = np.eye(n - 1), lag_selection.spaced_nodes(heads, 0.25)
+    most = lag_selection.workable_heads(0.25, n - 1, heads)
+    assert n - 1 < most < heads
+    for build in (constructions.ngram_model, constructions.ngram_bound):
+        with pytest.raises(ValueError, match=rf"nodes are {heads}; float64 .* it bears at most {most} heads"):
+            build(matrix, n, nodes)
+        build(matrix, n, lag_selection.spaced_nodes(most, 0.25))
+
+
 @pytest.mark.parametrize("slope, w", [(1.0, 0.5), (5.0, 0.01)])
 def test_hardest_sequence_has_a_closed_form(slope, w):
     tokens = constructions.hardest_sequence(1501)
@@ -230,6 +262,18 @@ def test_discrete_decomposition_in_one_and_two_dimensions():
     whole = generic.decompose(smooth, 2, 3, 12)            # rank 3: the expansion is the function itself
     np.testing.assert_allclose(whole(query, key), smooth(query, key), atol=1e-10)
     assert np.abs(whole.truncated(2)(query, key) - smooth(query, key)).max() > 1e-3
+
+
+def test_kinked_similarity_in_two_dimensions_is_a_product():
+    known, found = generic.exponential_decomposition(6, 2), generic.decompose(exponential, 2, 6, 40)
+    np.testing.assert_allclose(known.values, found.values, atol=2 * np.pi**2 / 6 / 40**2)
+    one = generic.exponential_decomposition(6).values
+    np.testing.assert_allclose(known.values, np.sort(np.outer(one, one).ravel())[::-1][:6])
+    nodes, weights = generic.tensor_rule(2, 20)
+    features = known.left(nodes)
+    np.testing.assert_allclose((features.T * weights) @ features, np.eye(6), atol=1e-12)
+    q, k = nodes[::7], nodes[::-7][:len(nodes[::7])]
+    np.testing.assert_allclose(known.truncated(1)(q, k), found.truncated(1)(q, k), atol=0.01)
 
 
 def test_generic_model_is_its_splines_and_its_shift():
@@ -295,7 +339,7 @@ ONE = AttentionLayer([1.0], np.zeros((1, 2, 2)), np.zeros((1, 2, 2)), EYE[None],
     (lambda: AttentionLayer([], np.zeros((0, 1, 2)), np.zeros((0, 1, 2)), np.zeros((0, 1, 2)), np.zeros((0, 2, 1))),
      "0 heads"),
     (lambda: AttentionLayer([1.0], np.zeros((1, 2, 2)), np.zeros((1, 3, 2)), EYE[None], EYE[None]), "key has shape"),
-    (lambda: AttentionLayer([np.inf], *[EYE[None]] * 4), "slopes holds NaN or infinity"),
+    (lambda: AttentionLayer([np.inf], *[EYE[None]] * 4), "slopes hold NaN or infinity"),
     (lambda: TwoLayerAttention(np.zeros((3, 2)), ONE, ONE), "first layer reads 2 numbers; it must be 3"),
     (lambda: TwoLayerAttention(EYE, ONE, ONE, first_key=1), "first_key is 1; it must be an integer >= 2"),
     (lambda: TwoLayerAttention(EYE, ONE, ONE)(np.zeros((5, 3))), "tokens have dimension 3; it must be 2"),
@@ -312,3 +356,119 @@ def test_bad_input_is_refused_in_one_line(call, message):
     with pytest.raises(ValueError, match=message) as refusal:
         call()
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("n, d", [(2, 1), (2, 2), (3, 1), (2, 3), (4, 1)])
+def test_patch_model_writes_the_fitted_features_of_its_patches(n, d):
+    size, rng = (n - 1) * d, np.random.default_rng(n + d)
+
+    def similar(query, key):
+        return np.exp(-((query - 0.5 * key) ** 2).sum(axis=-1))
+    tokens, whole = rng.uniform(-1, 1, (5, 12, d)), generic.decompose(similar, size, 4, 20 if size < 3 else 8)
+    nodes = lag_selection.spaced_nodes(n - 1, 1e-9 if n < 4 else 1e-4)
+    model = ridge_network.patch_model(whole, n, 50, nodes)
+
+    def fitted(side, points):
+        inward, bias, outward = ridge_network.fit(side, size, 50)
+        return np.maximum(points @ inward.T + bias, 0) @ outward
+
+    def logits(query, key):
+        return (fitted(whole.left, query) * whole.values * fitted(whole.right, key)).sum(axis=-1)
+    wanted = targets.generic_induction(tokens, logits, n)
+    np.testing.assert_allclose(model(tokens), wanted, atol=1e-6 if n < 4 else 1e-3)
+    assert model.feed_forward.neurons == 2 * (50 + size + 1) and model.embedding.shape == (n * d + 8, d)
+    gap = np.abs(model(tokens) - targets.generic_induction(tokens, similar, n)).max()
+    assert gap < 0.1
+    line = ridge_network.fit(lambda x: 1.0 + x, size, 5)   # what is linear is a hinge already
+    points = rng.uniform(-1, 1, (9, size))
+    np.testing.assert_allclose(np.maximum(points @ line[0].T + line[1], 0) @ line[2], 1.0 + points, atol=1e-9)
+
+
+@pytest.mark.parametrize("size, neurons, most", [(3, 64, 0.4), (3, 100, 0.25)])
+def test_fit_stays_close_between_its_nodes_in_many_dimensions(size, neurons, most):
+    def functions(x):
+        return np.stack([np.sin(x.sum(axis=-1)), np.exp(-0.25 * (x**2).sum(axis=-1)), x[..., 0] * x[..., 1]], axis=-1)
+    inward, bias, outward = ridge_network.fit(functions, size, neurons)
+    points = np.random.default_rng(size).uniform(-1, 1, (4000, size))
+    corners = np.array(np.meshgrid(*[[-1.0, 1.0]] * size)).reshape(size, -1).T
+    for where in (points, corners):
+        assert np.abs(np.maximum(where @ inward.T + bias, 0) @ outward - functions(where)).max() < most
+    with pytest.raises(ValueError, match=r"between its nodes the fit is off by .*: more nodes or fewer neurons"):
+        ridge_network.fit(functions, 3, 5, 3)
+
+
+KNOWN = generic.exponential_decomposition(3)
+ALTERNATING = np.array([[1.0, 1.0], [-1.0, -1.0]] * 3)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: constructions.bigram_model(EYE, 2.0)(1e200 * ALTERNATING), r"reach 1e\+200; they must be at most 1e\+20"),
+    (lambda: targets.bigram_induction(1e200 * ALTERNATING, EYE), "tokens reach 1e"),
+    (lambda: constructions.bigram_model(1e300 * EYE, 2.0), "similarities reach 1e.300; they must be at most 1e"),
+    (lambda: targets.generic_induction(ALTERNATING, lambda q, k: np.zeros(7), 2), r"it must broadcast to \(4,\)"),
+    (lambda: targets.similarity_matrix(EYE, "x"), "size is 'x'; it must be an integer >= 1"),
+    (lambda: softmax([np.nan, 1.0]), "logits are .* none NaN"),
+    (lambda: softmax([np.inf, 1.0]), "they must be an array of numbers below infinity"),
+    (lambda: softmax(3.0), "they must be an array"),
+    (lambda: position_bias(0, 1.0), "length is 0; it must be an integer >= 1"),
+    (lambda: position_bias(3, np.nan), "slopes hold NaN"),
+    (lambda: ONE.weights(np.zeros((4, 3))), r"hidden numbers have shape \(4, 3\); it must be \(..., L, 2\)"),
+    (lambda: ONE.weights([[np.nan, 0.0]] * 4), "they must be finite"),
+    (lambda: ONE.weights(np.zeros((4, 2)), 9), "first_key is 9; it must be at most 4"),
+    (lambda: ONE.last_weights(np.zeros((4, 2)), 0), "first_key is 0; it must be an integer >= 1"),
+    (lambda: ONE.read(np.zeros((1, 2, 3)), np.zeros((4, 2))), r"it must be \(..., 1, Q, 4\)"),
+    (lambda: FeedForward(np.zeros((3, 2)), np.zeros(3), np.zeros((2, 3)))(np.zeros(3)), r"it must be \(..., 2\)"),
+    (lambda: constructions.lag_layer([1.0], [[1.0]], 2, 3), "width is 3; it must be an integer >= 4"),
+    (lambda: constructions.lag_layer([1.0], [1.0], 2, 4), r"value weights have shape \(1,\); it must be \(lags, H\)"),
+    (lambda: constructions.previous_tokens(0, 1), "size is 0"),
+    (lambda: constructions.patch_readers(3, 1, 2), "width is 2; it must be an integer >= 3"),
+    (lambda: constructions.bigram_model([[1, 2], [3]], 1.0), "similarities are .* they must be numbers"),
+    (lambda: constructions.ngram_model(EYE, 2, 0.5), "nodes are 0.5; they must be a sequence"),
+    (lambda: lag_selection.kernel((0.5,), (np.nan,), 4), "they must be finite numbers"),
+    (lambda: lag_selection.rounding("x"), "they must be finite numbers"),
+    (lambda: lag_selection.folded(EYE, 3), r"weights have shape \(2, 2\); it must be \(n,\)"),
+    (lambda: lag_selection.workable_heads(0.5, 0, 4), "lags is 0; it must be an integer >= 1"),
+    (lambda: generic.decompose(lambda q, k: np.zeros(7), 1, 1, 9), r"shape \(7,\); it must broadcast to \(9, 9\)"),
+    (lambda: generic.decompose(lambda q, k: q - k, 2, 1, 5), r"shape \(25, 25, 2\); it must broadcast to \(25, 25\)"),
+    (lambda: generic.decompose(3, 1, 1, 9), "similarity is 3; it must be a function of two patches"),
+    (lambda: generic.decompose(exponential, 2, 2, 5).left(np.zeros((3, 4))), r"shape \(3, 4\); it must be \(..., 2\)"),
+    (lambda: KNOWN.left([5.0]), r"their numbers must be in \[-1, 1\]"),
+    (lambda: KNOWN.left([np.nan]), r"their numbers must be in \[-1, 1\]"),
+    (lambda: generic.spline(3, 4), "functions are 3; they must be a function of points"),
+    (lambda: generic.spline_logits(KNOWN, 4, 3.0, 0.0), r"must be in \[-1, 1\]"),
+    (lambda: generic.spline_logits(KNOWN, 4, np.zeros(3), np.zeros(4)), r"shapes \(3,\) and \(4,\); they must broad"),
+    (lambda: generic.generic_model(KNOWN, 4, (0.1,))(2.0 * np.ones((4, 1))), "built for moduli of at most 1"),
+    (lambda: ridge_network.patch_model(KNOWN, 2, 4, (0.1,))(3.0 * np.ones((4, 1))), "tokens reach 3; this model is"),
+    (lambda: TwoLayerAttention(EYE, None, None), "first is None; it must be of type AttentionLayer"),
+    (lambda: TwoLayerAttention(EYE, ONE, ONE, 3), "feed_forward is 3; it must be of type FeedForward"),
+    (lambda: TwoLayerAttention(EYE, ONE, ONE, largest=0.0), "largest is 0.0; it must be above 0"),
+    (lambda: constructions.bigram_bound(EYE, 1.0, radius=1e200), r"radius is 1e\+200; it must be above 0 and at most"),
+    (lambda: constructions.ngram_model(EYE, 2, (Fraction(1, 10**400),)), "they must be at least 1e-300"),
+    (lambda: lag_selection.folded([np.nan], 3), "they must be finite"),
+    (lambda: lag_selection.least_error((0.5,), 2, 10**7), "lags is 10000000; it must be at most 1000"),
+    (lambda: random_features.hinge_variance(KNOWN, 0.3), r"points has shape \(\); it must be \(p,\)"),
+    (lambda: random_features.curvature(KNOWN, 2.0), r"must be in \[-1, 1\]"),
+    (lambda: random_features.mean_square_error(KNOWN, 0, [0.0], [0.0]), "hinges is 0; it must be at least 1"),
+    (lambda: random_features.mean_square_error(KNOWN, 3, [0.0], [0.0, 1.0]), "they must be as many"),
+])
+def test_no_input_becomes_nan_or_a_traceback(call, message):
+    with pytest.raises(ValueError, match=message) as refusal:
+        call()
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: ridge_network.hinges(0, 3), "size is 0; it must be an integer >= 1"),
+    (lambda: ridge_network.fit(lambda x: x[:2], 1, 9), r"functions return shape \(2, 1\); it must be \(44, K\)"),
+    (lambda: ridge_network.fit(lambda x: x * np.nan, 1, 9), "and finite"),
+    (lambda: ridge_network.fit(lambda x: x, 6, 9, 40), "order.size must be at most 4096: fewer neurons"),
+    (lambda: ridge_network.patch_model(3, 2, 9, (0.5,)), "decomposition is 3; it must be a Decomposition"),
+    (lambda: ridge_network.patch_model(KNOWN, 2, 9, lag_selection.spaced_nodes(60, 0.25)), "at most 46 heads"),
+    (lambda: generic.generic_model(KNOWN, 9, lag_selection.spaced_nodes(60, 0.25)), "at most 46 heads for n = 2"),
+    (lambda: ridge_network.fit(lambda x: x, 1, 9, 4), "order.size must be at least 11"),
+    (lambda: ridge_network.patch_model(generic.exponential_decomposition(2), 3, 4, (0.1, 0.2)), "multiple of n - 1"),
+    (lambda: ridge_network.patch_model(generic.decompose(exponential, 2, 2, 6), 3, 4, (0.1,)), "at least 2 heads"),
+])
+def test_networks_that_cannot_be_built_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -21,14 +21,19 @@ class Fixed:
         self.value = value
 
 
-def run(text="abracadabra, ab", order=3, heads=6, slope=1.4, sharpness=6.0, weight=1.0, teacher=0.3, length=102,
-        scale=-2.0, together=False, moment=200):
+def application():
     spec = importlib.util.spec_from_file_location("demo_induction_heads", NOTEBOOK)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def run(text="abracadabra, ab", order=3, heads=6, slope=1.4, sharpness=6.0, weight=1.0, teacher=0.3, length=102,
+        scale=-2.0, together=False, moment=200, place=None):
     values = {"text": text, "order": order, "heads": heads, "slope": slope, "sharpness": sharpness, "weight": weight,
-              "teacher": teacher, "length": length, "scale": scale, "together": together, "moment": moment}
-    return module.app.run(defs={name: Fixed(value) for name, value in values.items()})[1]
+              "teacher": teacher, "length": length, "scale": scale, "together": together, "moment": moment,
+              "place": place or max(1, len(text))}
+    return application().app.run(defs={name: Fixed(value) for name, value in values.items()})[1]
 
 
 def test_it_copies_what_followed_and_plays_the_phases():
@@ -48,6 +53,25 @@ def test_heads_help_where_the_slope_is_small_and_slope_where_they_do_not():
     assert few["error"] > 0.2 and many["error"] < 0.02 and many["best"] == "a"
     flat, steep = (run(text, order=4, heads=5, slope=slope) for slope in (0.2, 0.7))
     assert flat["best"] == " " and steep["best"] == "a" and steep["error"] < 1e-3
+
+
+def test_both_layers_attend_from_any_position():
+    text = "abracadabra, ab"
+    whole, part = run(text), run(text, place=10)
+    assert part["seen"] == "abracadabr" and part["best"] == "a"             # "br" was followed by "a"
+    assert part["trace"].second_weights.shape == (1, 10)
+    assert "position 10" in part["attention_drawing"].axes[0].get_title()
+    np.testing.assert_allclose(part["trace"].first_weights[:, 9, :10], whole["trace"].first_weights[:, 9, :10])
+    assert "at least" in run(text, place=2)["refusal"]
+
+
+def test_the_dynamics_play_from_the_first_moment_to_the_last_and_again():
+    following, moved = run()["following"], []
+    assert [following(moment) for moment in (0, 200, 295, 299)] == [5, 205, 0, 4]
+    play = application().app.run(defs={"tick": Fixed("0.5s (1)"), "set_moment": moved.append, "playing": Fixed(True),
+                                       "get_moment": lambda: 7})[1]
+    assert moved[0](5) == 10 and play["moment"].value == 7
+    assert run()["tick"] is None                            # a clock that stands still does not tick
 
 
 @pytest.mark.parametrize("controls, message", [({"order": 4, "heads": 2}, "at least 3 heads"),

@@ -113,13 +113,43 @@ def test_induction_loss_by_monte_carlo():
 
 
 def test_unshifted_loss_by_monte_carlo():
-    task = Task(1.0, 0.3, 130)
-    mean, stderr = sampled_loss(task, (9.0, 1.0, 1.0, 0.0, 0.5, 0.5), shifted=False)
-    exact = float(population_loss.unshifted_induction_loss(task, 0.5, 0.5))
-    assert abs(mean - exact) < 5 * stderr + 3 * exact / task.keys
-    found = population_loss.unshifted_gradient(task, 0.4, 0.3)
-    wanted = differences(lambda x: float(population_loss.unshifted_induction_loss(task, *x)), [0.4, 0.3])
-    np.testing.assert_allclose(found, wanted, rtol=1e-7)
+    """Its three moments apart, at a point where a wrong sign in one does not make up for one in another."""
+    y, x, keys, rng = 0.3, 0.36, 62, np.random.default_rng(8)
+    found = []
+    for _ in range(20):
+        tokens = rng.standard_normal((4000, keys + 2))
+        last, before, own = np.abs(tokens[:, -1:]), tokens[:, :-2], tokens[:, 1:-1]
+
+        def attended(logits, own=own):
+            attention = np.exp(logits)
+            return (attention * own).sum(axis=1) / attention.sum(axis=1)
+
+        mean = x * last[:, 0]
+        # of the queries q and -q: what is even in q goes out of f, what is left is of order 1/N
+        for m, f, slope in ((attended(x * last * own), attended(y * last * before), mean),
+                            (attended(-x * last * own), attended(-y * last * before), -mean)):
+            found.append([keys * ((m - slope)**2 + 2 * slope * (m - slope - own.mean(axis=1))),
+                          keys * (m - slope) * f, keys * slope * f])
+    samples = np.array(found).reshape(20, 2, 3, 4000).mean(axis=1)
+    mean, error = samples.mean(axis=(0, 2)), samples.std(axis=(0, 2)) / math.sqrt(80_000)
+    moment = (1 - 2 * x * x) ** -0.5
+    wanted = np.array([moment - x * x * moment**3, 1.0, -x * y])
+    assert (np.abs(mean - wanted) < 5 * error + 2.0 / keys).all(), (mean, wanted, error)
+    assert (5 * error + 2.0 / keys < [0.2, 0.1, 0.08]).all()   # a wrong sign: 0.4, 0, 0.2
+    task, c = Task(1.0, y, keys + 2), 0.5
+    for b in (0.4, -0.2):
+        own, mixed = keys * x * x + mean[0], mean[1] + mean[2]
+        sampled = 0.5 * (b * b * own - 2 * b * c * mixed + c * c * (1 - 2 * y * y) ** -0.5)
+        assert population_loss.unshifted_induction_loss(task, b, math.sqrt(x)) == pytest.approx(sampled, rel=0.02)
+
+
+@settings(deadline=None, max_examples=30)
+@given(b=st.floats(-1.0, 2.0), w=st.floats(0.05, 0.8), y=st.floats(0.05, 0.6), keys=st.integers(2, 1000))
+def test_unshifted_gradient_by_differences(b, w, y, keys):
+    task = Task(0.7, y, keys + 2)
+    wanted = differences(lambda x: float(population_loss.unshifted_induction_loss(task, *x)), [b, w])
+    np.testing.assert_allclose(population_loss.unshifted_gradient(task, b, w), wanted, rtol=1e-6,
+                               atol=1e-7 * max(1.0, np.abs(wanted).max()))
 
 
 @pytest.mark.parametrize("keys", [2, 5, 66, 1000])
@@ -220,9 +250,16 @@ def test_emergence_times_by_another_integrator(weight, y, scale, ratio, dimensio
         return loss - ratio * induction_block.plateau(task)
 
     fallen.terminal = True
-    done = integrate.solve_ivp(lambda _, x: induction_block.induction_rates(task, *x), (0.0, 1e6), [scale, scale],
+    done = integrate.solve_ivp(lambda _, x: induction_block.rates(task, *x), (0.0, 1e6), [scale, scale],
                                method="Radau", rtol=1e-10, atol=1e-16, events=fallen)
     assert emergence_times(weight, y, scale, ratio, dimension) == pytest.approx(done.t_events[0][0], rel=1e-6)
+
+
+def test_emergence_from_a_value_far_above_the_target():
+    """The weakest of targets: b falls back to c first, w hardly moves, then the formula's logarithm."""
+    found = float(emergence_times(1e6, 0.3, 0.1))
+    constant = float(induction_block.emergence_constants(0.3)[0])
+    assert found == pytest.approx((math.log(0.3 / 0.01) + constant) * (1 + 1e6) ** 2 / 1.2, rel=0.02)
 
 
 def test_emergence_times_broadcast_and_start_below_the_level():
@@ -295,6 +332,35 @@ def test_integrator_against_an_exponential():
     assert crossing_time(lambda x: -x, [1.0], lambda x: x[0], 0.1, 1.0) == math.inf
 
 
+def test_flows_from_the_smallest_starts():
+    path = induction_block.induction_flow(Task(), 1e-140, [5.0])   # w is still 0, b relaxes at rate 1
+    assert path.value[0] == pytest.approx(0.5 * (1 - math.exp(-5)), rel=1e-8)
+    escape = (four_gram.learning_time(Task(), 1e-139) - four_gram.learning_time(Task(), 1e-39)) / math.log(1e100)
+    assert escape == pytest.approx(2.0, rel=1e-3)   # 1/gamma
+    assert joint_flow.joint_times(Task(1.0, 0.3, 100), 1e-139) == (math.inf, math.inf)
+    small = [1e-60, 1e-60, 2e-60, 1e-60, 1e-60, 1e-60]
+    assert population_loss.four_gram_loss(Task(), small) == 0.125 and np.isfinite(
+        population_loss.gradient(Task(), small)).all()
+
+
+def test_half_time_of_both_logits():
+    task = Task(1.0, 0.3)
+    found = induction_block.half_time(task, 1e-4)   # b = 0 at the start, in place of sigma
+    assert found == pytest.approx(float(emergence_times(1.0, 0.3, 1e-4)), rel=1e-4)
+    path = induction_block.induction_flow(task, (0.0, 1e-3), np.linspace(0, 40, 4001), "linear")
+    half = first_crossing(path.times, path.scaled_loss, 0.5 * induction_block.plateau(task))
+    assert induction_block.half_time(task, 1e-3, "linear") == pytest.approx(half, rel=1e-3)
+
+
+def test_what_stops_the_integrator_is_said_in_one_line():
+    def wild(state):
+        raise ValueError("two\nlines")
+
+    with pytest.raises(RuntimeError, match="could not be integrated to t = 1: 'two") as caught:
+        integrated(wild, [1.0], [1.0])
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["four_gram_sums", "emergence_scaling", "emergence_abruptness", "emergence_time",
                                   "emergence_linear_logit", "first_drop", "plateau_level", "convergence_rate",
                                   "single_fixed_point", "stage_one"])
@@ -324,6 +390,50 @@ def test_claims_hold_and_their_controls_do_not(name):
     (lambda: emergence_times(1.0, [0.3, 0.9], 0.1), "similarity is 0.9"),
     (lambda: joint_flow.joint_flow(Task(), 0.1, [1.0]), "length is inf"),
     (lambda: joint_flow.stage_one_flow(Task(), 0.0, 0.1, (0.1, 0.1), [1.0]), "value is 0.0"),
+    (lambda: Task(1.0, 1 / math.sqrt(2)), "must be > 0 and < 1/sqrt"),
+    (lambda: Task(1.0, math.nan), "similarity is nan"),
+    (lambda: population_loss.context_moment(0.1, 1, 3), "order is 3; it must be 0, 1 or 2"),
+    (lambda: population_loss.population_loss(3, [1.0] * 6), "task is 3; it must be a Task"),
+    (lambda: population_loss.unshifted_gradient(Task(1.0, 0.3, 9), [0.1, 0.2], [0.1] * 3), "they must broadcast"),
+    (lambda: induction_block.induction_flow(Task(), (1, 2, 3), [1.0]), "scale is \\(1, 2, 3\\); it must be one number"),
+    (lambda: induction_block.induction_flow(Task(), math.nan, [1.0]), "scale is nan"),
+    (lambda: induction_block.induction_flow(3, 0.1, [1.0]), "task is 3"),
+    (lambda: induction_block.induction_rates(Task(), 0.1, 0.1, "cubic"), "one of quadratic, linear"),
+    (lambda: induction_block.induction_rates(Task(), 0.1, 1.5), "z reaches 5.0625; it must be below 1/2"),
+    (lambda: induction_block.induction_rates(Task(), 0.1, 0.8, "linear"), "z reaches 0.64"),
+    (lambda: induction_block.induction_rates(Task(), math.nan, 0.1), "values of b hold NaN"),
+    (lambda: induction_block.induction_loss(Task(), [1, 2], [0.1] * 3), "they must broadcast"),
+    (lambda: four_gram.four_gram_rates(Task(), 0.1, 0.1, "cubic"), "encoding is 'cubic'"),
+    (lambda: four_gram.four_gram_rates(Task(), 0.1, -0.1), "slope is"),
+    (lambda: four_gram.four_gram_flow(Task(), (1, 2, 3), [1.0]), "one number, or a pair"),
+    (lambda: four_gram.attention_sums(0.1, 0), "keys is 0.0; it must be an integer >= 1, or inf"),
+    (lambda: emergence_times(1e12, 0.3, 0.1), "weight is 1000000000000.0; it must be > 0 and <= 1e\\+09"),
+    (lambda: emergence_times(1.0, 1 / math.sqrt(2), 0.1), "similarity is"),
+    (lambda: emergence_times(1.0, 0.3, 1e-310), "it must be >= 1e-300"),
+    (lambda: emergence_times([1.0, 2.0], [0.3] * 3, 0.1), "\\(2,\\), \\(3,\\), \\(\\); they must broadcast"),
+    (lambda: joint_flow.stage_one_flow(Task(), 0.1, 0.1, 0.1, [1.0]), "must be a pair, p1 and w1"),
+    (lambda: joint_flow.joint_times(Task(1.0, 0.3, 99), 0.1, 2.0), "fraction is 2.0"),
+    (lambda: joint_flow.stage_two_flow(Task(1.0, 0.3, 99), 0.1, [1.0]).parameter("q"), "parameter is 'q'"),
+    (lambda: crossing_time(lambda x: -x, [1.0], lambda x: x[0], math.nan, 1.0), "level and horizon are nan"),
+    (lambda: phases(Task(), joint_flow.stage_two_flow(Task(1.0, 0.3, 99), 0.1, [1.0])), "length is inf"),
+    (lambda: phases(Task(1.0, 0.3, 99), 3), "path is 3; it must be a TrainingPath"),
+    (lambda: first_crossing([1.0, 2.0], [1.0], 0.5), "equally long"),
+    (lambda: first_crossing([1.0, 2.0], [math.nan, 0.1], 0.5), "must be >= 0, and numbers"),
+    (lambda: first_crossing([1.0, 2.0], [1.0, -0.1], 0.5), "must be >= 0, and numbers"),
+    (lambda: induction_block.induction_flow(Task(), 1e-155, [1.0, 5.0]), "starting value is 1e-155"),
+    (lambda: joint_flow.stage_two_flow(Task(1.0, 0.3, 99), 1e-155, [1.0]), "starting value is 1e-155"),
+    (lambda: four_gram.learning_time(Task(), 1e-300), "must be 0, or in \\[1e-140, 1e\\+06\\]"),
+    (lambda: four_gram.learning_time(Task(), 1e-30, 0.5, "quadratic"), "must be >= 1e-20"),
+    (lambda: induction_block.induction_flow(Task(), (1e308, 0.1), [1.0]), "starting value is 1e\\+308"),
+    (lambda: four_gram.four_gram_flow(Task(), 0.1, [1e300]), "times reach 1e\\+300; they must be at most 1e\\+10"),
+    (lambda: joint_flow.joint_times(Task(1.0, 0.3, 100), 1e-200), "starting value is 1e-200"),
+    (lambda: induction_block.half_time(Task(), 0.6), "scale is 0.6; it must be > 0 and < 0.5477"),
+    (lambda: induction_block.emergence_constants(0.3, 1e-300), "constants are finite for larger ratios"),
+    (lambda: induction_block.emergence_constants(0.3, 0.5, 10**5), "smaller dimensions only"),
+    (lambda: population_loss.population_loss(Task(), [1, 1e200, 1, 1, 1, 0.0]), "parameters reach 1e\\+200"),
+    (lambda: population_loss.best_four_gram_value(None, 1, 1), "task is None"),
+    (lambda: population_loss.best_four_gram_value(Task(), 1.0, 0.0), "p is 0"),
+    (lambda: first_crossing([1.0, 2.0], [1.0, 0.2], 0.0), "level is 0"),
     (lambda: phases(Task(1.0, 0.3, 100), joint_flow.stage_two_flow(Task(1.0, 0.3, 100), 0.1, [1.0]), emerged=0.995),
      "emerged is 0.995"),
 ])

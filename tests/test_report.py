@@ -179,6 +179,39 @@ def test_a_run_replaces_its_own_section_only(outcomes, invented):
     assert "5 claims: 5 FAILS" in after
 
 
+def with_table(outcome, rows):
+    evidence = Evidence(True, 1.0, 1.0, 1e-6, "equal", table=rows)
+    return Outcome(outcome.claim, Verdict.HOLDS, evidence, outcome.controls)
+
+
+CASES = (("method", "order <|>", "F"), ("Adam", 1.000123, "diag(sqrt v)"), ("*Muon*", 0.99949, "(M^T M)^{1/2}"))
+
+
+def test_a_table_of_cases_is_shown_beneath_its_claim_everywhere(outcomes, invented):
+    shown = [with_table(outcomes[0], CASES), *outcomes[1:]]
+    seen = Balance(page(report(shown)))
+    words = " ".join(" ".join(seen.words).split())
+    assert "method order <|> F Adam 1 diag(sqrt v) *Muon* 0.9995 (M^T M)^{1/2}" in words
+    assert page(report(outcomes)).count("cases") == 0 and page(report(shown)).count('"numbers cases"') == 1
+    mine = [each for each in shown if each.claim.topic == "good"]
+    section = paper_table.section("good", "what holds", mine, "quick")
+    below = section[section.index(f"`{outcomes[0].claim.id}`:"):].splitlines()
+    assert below[2:6] == [r"| method | order \<\|\> | F |", "| --- | --- | --- |", "| Adam | 1 | diag(sqrt v) |",
+                          r"| \*Muon\* | 0.9995 | (M^T M)^\{1/2\} |"]
+    assert section.startswith(sections(outcomes, "good")["good"].split("\n\n")[0])
+    lines = in_full(shown[0]).splitlines()[-4:]
+    assert lines[0] == "    method  order <|>  F" and lines[1] == "    ------  ---------  -------------"
+    assert lines[2] == "    Adam    1          diag(sqrt v)"
+    assert json.loads(to_json(shown[0].record()))["table"][2] == ["*Muon*", 0.99949, "(M^T M)^{1/2}"]
+    assert outcomes[0].record()["table"] == []
+
+
+def test_a_table_with_a_row_too_short_is_refused_and_tables_do_not_tell_evidence_apart():
+    with pytest.raises(ValueError, match=r"table has rows of \[2, 1\] cells"):
+        Evidence(True, 1.0, 1.0, 0.0, "equal", table=(("a", "b"), ("c",)))
+    assert Evidence(True, 1.0, 1.0, 0.0, "equal", table=(("a",), (1.0,))) == Evidence(True, 1.0, 1.0, 0.0, "equal")
+
+
 @pytest.mark.parametrize("text", ["", "my notes\n", "# What the numbers say\n<!-- begin good -->\ntorn off"])
 def test_a_foreign_or_torn_table_is_not_overwritten(outcomes, invented, text):
     (invented / "table.md").write_text(text)

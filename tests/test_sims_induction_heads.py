@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from scipy import integrate
 
 from theorycheck.checks import experiment as sweeps
+from theorycheck.checks.induction_heads import timing
+from theorycheck.checks.induction_heads.markov_chains import longest_rest
 from theorycheck.sims import engine, streams
 from theorycheck.sims import induction_heads as sims
 from theorycheck.sims.induction_heads import backpropagation, descent, kernels, layer
@@ -193,6 +195,40 @@ def test_a_run_that_leaves_the_numbers_is_named():
     assert caught.value.replica == 0 and caught.value.step >= 1
     with pytest.raises(engine.Diverged):
         sims.LayerDescent(Task(1.0, 0.3, 8), 200, 0.5, rate=50.0, batch_size=20).sample(0, 0, 1)
+    for rate in (50.0, 1e300):   # a weight that overflows; a state that is taken to be impossible
+        with pytest.raises(engine.Diverged) as caught:
+            sims.ChainTraining(3, 10, lr.constant(20, rate)).sample(0, 1, 1)
+        assert caught.value.replica == 1 and caught.value.step >= 1
+
+
+def test_what_never_happens_is_not_early():
+    times = np.array([1.0, 2.0, 4.0])
+    assert timing.first(times, [False, True, True]) == 2.0 and timing.first(times, [False] * 3) == math.inf
+    assert timing.in_order([1.0, 3.0], 2.0, 10.0, "two events").accepted
+    for whens in ([1.0, 1.5], [1.0, math.inf], [math.inf, 3.0], [math.inf, math.inf]):
+        assert timing.in_order(whens, 2.0, 10.0, "two events").accepted is False
+
+
+def test_a_run_that_is_cut_off_does_not_count():
+    task = Task(1.0, 0.3, 12)
+    late, cut = (timing.emerged(sims.Descent(task, steps, sims.second_stage(0.3), ("b", "w"), batch_size=50),
+                                replicas=4, seed=0) for steps in (600, 20))
+    assert late.latest < 0.9 and cut.latest == 1.0 and cut.mean == 10.0
+    assert timing.in_time([late]).accepted and timing.in_time([late, cut]).accepted is False
+
+
+def test_extrapolation_to_an_endless_context():
+    keys = np.array([8.0, 16.0, 32.0])
+    found = timing.extrapolated(keys, 2.0 - 3.0 / keys, [0.1, 0.1, 0.2], 7)
+    design = np.stack([np.ones(3), 1 / keys], axis=1) / np.array([0.1, 0.1, 0.2])[:, None]
+    assert found.mean == pytest.approx(2.0) and found.replicas == 7
+    assert found.stderr == pytest.approx(math.sqrt(np.linalg.pinv(design)[0] @ np.linalg.pinv(design)[0]))
+
+
+def test_the_longest_rest():
+    step = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
+    assert longest_rest(step, [True, True, False, True, True, True]) == (8.0, 32.0)
+    assert longest_rest(step, [False] * 6) == (1.0, 1.0)
 
 
 # -- finite contexts ---------------------------------------------------------------------------------------------
@@ -269,6 +305,13 @@ def test_delay_is_the_slope_of_the_time():
     assert late - early == pytest.approx(math.log(100) / (2 * task.induction**2 * 0.3), rel=1e-3)
 
 
+def test_plateau_delay_is_that_of_the_flow():
+    for y in (0.1, 0.3):
+        near, far = (finite_context.similarity_time(Task(1.0, y), scale, inverse_keys=1e-3) for scale in (1e-6, 1e-8))
+        expected = math.log(1e4) / y * (1.0 + 1e-3 * float(finite_context.plateau_delay(y)))
+        assert far - near == pytest.approx(expected, rel=1e-5)
+
+
 def test_exponent_of_the_deviation():
     assert finite_context.deviation_exponent([0.1, 1 / math.sqrt(6), 0.5]) == pytest.approx([-1, -1, -0.5])
 
@@ -302,6 +345,26 @@ def test_heights_after_one_state_and_after_two():
 
     expected = integrate.dblquad(cost, 0, 1, 0, 1)[0]
     assert chains.exact_heights(2, 2)[2] == pytest.approx(expected, rel=1e-9)
+
+
+def test_signal_of_frequencies():
+    """Of three tokens the one in the middle is seen; sampled chains; the force on output and value near 0."""
+    def kept(first, second):   # two states: the chance that the state after x_3 is x_2, from either first state
+        p, q = first, second   # of staying in state 0, 1
+        return 0.5 * sum(chance * same for chance, same in (
+            (p * p, p), (p * (1 - p), 1 - q), ((1 - p) * q, q), ((1 - p) * (1 - q), 1 - p),
+            (q * q, q), (q * (1 - q), 1 - p), ((1 - q) * p, p), ((1 - q) * (1 - p), 1 - q)))
+
+    assert chains.frequency_signal(2, 3) == pytest.approx(integrate.dblquad(kept, 0, 1, 0, 1)[0] - 0.5, rel=1e-9)
+    _, paths = sims.chains(streams.key(5, "test"), 0, 0, 20_000, 3, 9)
+    share = np.mean(paths[:, 1:8] == paths[:, 9:], axis=1)   # x_2..x_8 of nine
+    signal = chains.frequency_signal(3, 9)
+    assert abs(0.5 * (share.mean() - 1 / 3) - signal) < 5 * 0.5 * share.std() / math.sqrt(20_000) < 0.2 * signal
+    unit, none, small = np.eye(6)[None], np.zeros((1, 6, 6)), np.zeros((1, 3, 6))
+    still = TwoLayerAttention(np.eye(6)[:, :3], AttentionLayer([0.0], none, none, unit, none),
+                              AttentionLayer([0.0], none, none, unit, small))
+    force = -backpropagation.loss_and_gradient(still, np.eye(3)[paths[:, :-1]], paths[:, -1])[2]["output"][0]
+    np.testing.assert_allclose(force[:, :3], signal * (np.eye(3) - 1 / 3), atol=0.25 * signal)
 
 
 def test_chains_are_chains():
@@ -376,6 +439,21 @@ def test_training_takes_the_documented_step():
     np.testing.assert_array_equal(begin.first.output[0], seen)
 
 
+def test_values_that_are_learned_take_their_step():
+    rates = lr.constant(1, 0.5)
+    begin, end = (sims.ChainTraining(3, 6, rates, 0.2, 7, times=[last], tests=50, values="learned").trained(2, 1)[0]
+                  for last in (0, 1))
+    seen = streams.normals(streams.key(2, "induction_heads.markov_chains"), 1, 0, 162, purpose=1).astype(float) * 0.2
+    np.testing.assert_array_equal(begin.second.value[0], seen[126:].reshape(6, 6))
+    _, paths = sims.chains(streams.key(2, "induction_heads.markov_chains"), 1, 0, 7, 3, 6)
+    second = backpropagation.loss_and_gradient(begin, np.eye(3)[paths[:, :-1]], paths[:, -1])[2]
+    for name in ("query", "key", "value", "output"):
+        np.testing.assert_allclose(getattr(end.second, name), getattr(begin.second, name) - 0.5 * second[name])
+    fixed = sims.ChainTraining(3, 6, rates, 0.2, 7, times=[0], tests=50).trained(2, 1)[0]
+    np.testing.assert_array_equal(fixed.second.output, begin.second.output)   # a value more changes no other draw
+    np.testing.assert_array_equal(fixed.second.value[0], np.eye(6))
+
+
 def test_what_is_frozen_stays_and_what_is_tested_fits():
     none = sims.ChainTraining(3, 8, 20, first_layer="none", times=[20], tests=200)
     flat = sims.ChainTraining(3, 8, 20, first_layer="flat", times=[20], tests=200)
@@ -408,11 +486,20 @@ TASK = Task(1.0, 0.3, 12)
     (lambda: sims.Descent(TASK, 5, sims.second_stage(0.1), batch_size=0), "batch_size is 0"),
     (lambda: sims.Descent(TASK, 5, sims.second_stage(0.1), times=[3, 2]), "increase"),
     (lambda: sims.Descent(TASK, 5, sims.second_stage(0.1), logit="cubic"), "quadratic, linear"),
+    (lambda: sims.Descent(TASK, 5, sims.second_stage(0.1), trained=3), "trained is 3"),
+    (lambda: sims.Descent(TASK, 5, sims.second_stage(0.1), trained=None), "trained is None"),
+    (lambda: sims.second_stage(math.nan), "scale is nan; it must be finite and >= 0"),
+    (lambda: sims.second_stage("a"), "scale is 'a'"),
+    (lambda: sims.scalar_start(math.inf), "scale is inf; it must be finite and >= 0"),
     (lambda: sims.Emergence("descent"), "Descent"),
     (lambda: sims.Emergence(sims.Descent(TASK, 5, sims.second_stage(0.1)), 1.0), "fraction is 1"),
     (lambda: sims.LayerDescent(TASK, 5, -1.0), "scale is -1"),
     (lambda: sims.LayerDescent(TASK, 5, start=np.zeros(26)), "(2, 13)"),
     (lambda: sims.LayerDescent(TASK, 5, heads="joined"), "scalars, divided, free"),
+    (lambda: sims.LayerDescent(TASK, 5, start=np.full((2, 13), 1e9)), "sums at most 1.75"),
+    (lambda: sims.Descent(TASK, 5, (1.0, 1.0, -1e9, 1.0, 1.0, 0.1)), "p must be >= -1.667"),
+    (lambda: sims.chains(0, 0, 0, 2, 0, 5), "states is 0"),
+    (lambda: sims.chains(0, 0, 0, -1, 3, 5), "count is -1"),
     (lambda: sims.Moments(TASK, 1.5), "[0, 1]"),
     (lambda: sims.Moments(Task(1.0, 0.3, 12, 17), 0.1), "1..16"),
     (lambda: sims.Moments(TASK, 0.1, value="query"), "next, key"),
@@ -422,11 +509,21 @@ TASK = Task(1.0, 0.3, 12)
     (lambda: sims.ChainTraining(3, 5, 0), "schedule is 0"),
     (lambda: sims.ChainTraining(3, 5, 5, scale=0.0), "scale is 0.0"),
     (lambda: sims.ChainTraining(3, 5, 5, first_layer="two"), "learned, flat, none"),
+    (lambda: sims.ChainTraining(3, 5, 5, values="two"), "fixed, learned"),
+    (lambda: chains.frequency_signal(3, 2), "length is 2"),
+    (lambda: chains.frequency_signal(3, 13), "at most 12"),
     (lambda: Task(1.0, 0.75, 12), "1/sqrt(2)"),
     (lambda: finite_context.moment_correction(0.45, 0.45), "1/2"),
     (lambda: finite_context.self_average_moment(0.1, 0.75, 10), "0.7071"),
     (lambda: finite_context.similarity_time(Task(1.0, 0.45), 0.1, inverse_keys=0.1), "0.4082"),
     (lambda: finite_context.similarity_time(Task(1.0, 0.3), 0.5), "0.3873"),
+    (lambda: finite_context.similarity_time(Task(), math.inf), "scale is inf"),
+    (lambda: finite_context.similarity_time(Task(), 0.1, inverse_keys=math.inf), "inverse_keys is inf"),
+    (lambda: finite_context.similarity_time(Task(), 0.1, separate="yes"), "True or False"),
+    (lambda: finite_context.self_average_moment(0.1, 0.1, 0), "keys is 0; it must be finite and >= 1"),
+    (lambda: finite_context.moment_correction([0.1, 0.2], [0.1] * 3), "broadcast"),
+    (lambda: finite_context.plateau_delay(0.45), "0.4082"),
+    (lambda: chains.cross_entropy([0.5, 0.5], [1.0, 0.0]), "a prediction is 0"),
     (lambda: finite_context.deviation_exponent(0.8), "0.7071"),
     (lambda: chains.exact_heights(3, 13), "at most 12"),
     (lambda: chains.visits([0, 3], 3), "0..2"),
@@ -448,8 +545,10 @@ def test_a_sweep_can_run_them():
                                           "start": [9.0, 1.0, 0.1, 0.1, 0.1, 0.1], "trained": ["b", "w"]},
             "induction_heads.moments": {"similarity": 0.3, "length": 8, "scale": 0.1, "batch_size": 10},
             "induction_heads.markov_chains": {"states": 2, "length": 5, "schedule": 3, "batch_size": 4,
-                                              "tests": 10}}.items():
+                                              "tests": 10, "values": "learned"}}.items():
         prepared = sweeps.find(name).prepare(**parameters)
         estimate = engine.estimate(prepared.experiment, replicas=2, seed=0)
         table = sweeps.table_of(prepared, estimate)
         assert prepared.seconds > 0 and len(table["mean"]) == estimate.mean.size and "observable" in table
+    with pytest.raises(ValueError, match="schedule is 'long'; it must be a table, or an integer"):
+        sweeps.find("induction_heads.markov_chains").prepare(states=2, length=5, schedule="long")

@@ -163,9 +163,9 @@ def _(effort):
     return _ordered((6,), 1e-6)
 
 
-@four_phases.control("from a = p = b = w = 0.3: the plateau is shorter than what comes before")
+@four_phases.control("from a = p = b = w = 0.1: the plateau is shorter than what comes before")
 def _(effort):
-    return _ordered((1000,), 0.3)
+    return _ordered((1000,), 0.1)
 
 
 def _ordered(lengths, scale):

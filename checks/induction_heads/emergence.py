@@ -12,7 +12,6 @@ import numpy as np
 
 from ...theory.induction_heads import induction_block
 from ...theory.induction_heads.emergence import emergence_times
-from ...theory.induction_heads.gradient_flow import crossing_time
 from ...theory.induction_heads.joint_flow import joint_times
 from ...theory.induction_heads.population_loss import Task
 from .. import judges
@@ -111,23 +110,10 @@ def _bounded_time(logit):
     times = []
     for y in (0.1, 0.3, 0.5):
         task = Task(1.0, y)
-        times.append([half_time(task, sigma, logit) for sigma in (1e-2, 1e-6, 1e-12)])
+        times.append([induction_block.half_time(task, sigma, logit) for sigma in (1e-2, 1e-6, 1e-12)])
     times = np.array(times)
     return judges.equal(times[:, 1], times[:, 2], rtol=1e-6, at={"y": (0.1, 0.3, 0.5)},
                         over=f"T/N at sigma = 1e-6 against 1e-12; at 1e-2: {times[:, 0].round(2).tolist()}")
-
-
-def half_time(task, sigma, logit):
-    """Scaled time at which the loss is half its plateau, from ``b = 0`` and ``x = sigma^2``, for either logit."""
-    def slope(state):
-        return np.array(induction_block.induction_rates(task, *state, logit))
-
-    def loss(state):
-        x = state[1] ** 2 if logit == "quadratic" else state[1]
-        return float(induction_block.induction_loss(task, state[0], min(x, 0.7)))
-
-    start = (0.0, sigma if logit == "quadratic" else sigma**2)
-    return crossing_time(slope, start, loss, 0.5 * induction_block.plateau(task), 1e4)
 
 
 @claim("emergence_length", topic="induction_heads", paper=INDUCTION, where="phases II and III", stance="reconstructed",
@@ -163,24 +149,52 @@ def _length(power, logarithm=False):
 
 
 @claim("emergence_abruptness", topic="induction_heads", paper=INDUCTION, where="phase III", stance="derived",
-       statement="(T_.1 - T_.9)/T_.5 ~ 1/log(1/sigma): T_.1 - T_.9 is free of sigma, abrupt only by a logarithm")
+       statement="(T_.1-T_.9)/T_.5 ~ [(K_.1-K_.9)/2 + 2 c^2 d^2 y (D_.1-D_.9)]/log(1/sigma): abrupt by a logarithm")
 def emergence_abruptness(effort):
-    """The duration of the fall from 0.9 to 0.1 of the plateau at sigma = 1e-6 and 1e-24; it moves by O(sigma^2)."""
-    return _abruptness(lambda logarithm: 1.0)
+    """The ratio is computed from sigma = 1e-10 to 1e-150, alpha = 0.3 to 10.
+
+    *Exponent* of log(1/sigma) in it: -1 in the limit, margin 0.02, set.  *Constant*: 1/ratio is a line in log(1/sigma)
+    up to powers of sigma, and the inverse of its slope agrees with the bracket up to ``0.1 c^4`` of itself (0.1 is set;
+    K and D are the first two orders in c^2).
+    """
+    return _abruptness(1.0, 1.0)
 
 
-@emergence_abruptness.control("a part of the waiting time that stays the same")
+@emergence_abruptness.control("the linear logit: the fall stays the same part of the time")
 def _(effort):
-    return _abruptness(lambda logarithm: logarithm)
+    scales = np.geomspace(1e-10, 1e-60, 5)
+    times = np.array([[induction_block.half_time(Task(1.0, 0.3), sigma, "linear", ratio) for ratio in (0.1, 0.5, 0.9)]
+                      for sigma in scales])
+    return judges.exponent(np.log(1.0 / scales), (times[:, 0] - times[:, 2]) / times[:, 1], -1.0, 0.02, limit="large")
 
 
-@emergence_abruptness.control("shrinking like 1/log(1/sigma) by itself")
+@emergence_abruptness.control("without D: the same order, another constant")
 def _(effort):
-    return _abruptness(lambda logarithm: 1.0 / logarithm)
+    return _abruptness(1.0, 0.0)
 
 
-def _abruptness(scaling):
-    weight, y = np.meshgrid((0.3, 1.0, 3.0), (0.1, 0.3, 0.5), indexing="ij")
-    durations = [(emergence_times(weight, y, sigma, 0.1) - emergence_times(weight, y, sigma, 0.9))
-                 / scaling(math.log(1.0 / sigma)) for sigma in (1e-6, 1e-24)]
-    return judges.equal(durations[0], durations[1], rtol=1e-8, at={"alpha": weight, "y": y})
+@emergence_abruptness.control("log(1/sigma^2) in place of log(1/sigma): half the constant")
+def _(effort):
+    return _abruptness(0.5, 0.5)
+
+
+@cache
+def _ratios():
+    """``(T_.1 - T_.9)/T_.5`` by alpha and y (rows) and sigma, and log(1/sigma)."""
+    weight, y = (grid.ravel() for grid in np.meshgrid((0.3, 1.0, 3.0, 10.0), (0.1, 0.3, 0.5), indexing="ij"))
+    scales = 10.0 ** -np.geomspace(10.0, 150.0, 12)
+    late, half, early = (emergence_times(weight[:, None], y[:, None], scales, ratio) for ratio in (0.1, 0.5, 0.9))
+    return weight, y, np.log(1.0 / scales), (late - early) / half
+
+
+def _abruptness(by_constant, by_delay):
+    weight, y, logarithm, ratio = _ratios()
+    amplitude = 1.0 / (1.0 + weight)
+    (late, late_delay), (early, early_delay) = (induction_block.emergence_constants(y, r) for r in (0.1, 0.9))
+    wanted = 0.5 * by_constant * (late - early) + 2.0 * by_delay * amplitude**2 * y * (late_delay - early_delay)
+    found = (logarithm[-1] - logarithm[0]) / (1.0 / ratio[:, -1] - 1.0 / ratio[:, 0])
+    parts = {f"exponent, alpha={weight[row]:g} y={y[row]:g}": judges.exponent(logarithm, ratio[row], -1.0, 0.02,
+                                                                              limit="large") for row in (0, 4, 11)}
+    parts["constant"] = judges.equal((found / wanted - 1.0) / amplitude**4, 0.0, atol=0.1, at={"alpha": weight, "y": y},
+                                     over="relative deviation over c^4")
+    return judges.every(**parts)

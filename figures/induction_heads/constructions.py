@@ -23,7 +23,8 @@ def _uniform(*shape):
         caption="Left: in-context 2-grams by one head of slope p (d = 1, W = 1/10): largest error over random "
                 "sequences of length L, and on the alternating sequence, on which the bound (line) is sharp. Right: "
                 "in-context n-grams by H heads with nodes h/(4H), d = 2, L = 48; lines: the bound from the exact lag "
-                "errors; markers: largest error over random sequences.",
+                "errors and from what rounding in float64 adds to them, which takes over where a line bends upwards; "
+                "markers: largest error over random sequences.",
         claims=("induction_heads.bigram_error", "induction_heads.bigram_constant", "induction_heads.ngram_error"))
 def construction_error(effort):
     """Theory is the bound, measured the forward pass of the weights."""
@@ -56,6 +57,7 @@ def construction_error(effort):
         _append(table, f"{n}-gram", 48, "H", heads, error, bound)
     right.set_yscale("log")
     right.set_xlabel("heads H of the first layer")
+    right.set_ylabel("largest error of the output")
     right.legend(loc="lower left", ncols=3, columnspacing=1.0)
     right.set_ylim(1e-13, 1e3)
     return Drawing(fig, {name: np.concatenate(parts) for name, parts in table.items()})
@@ -71,9 +73,10 @@ def _append(table, target, length, parameter, values, error, bound):
 @figure("heads_needed", topic="induction_heads", title="What H heads can fetch",
         caption="Left: error of the lag i on nodes h/(4H) (markers: exact, at every position beyond the lag) and its "
                 "asymptotic law (lines). Middle: least error of the lag i in the sum of moduli over all weights, by "
-                "linear programs: 1 for fewer than i heads whatever the nodes; on nodes h/(4H), i heads or i + 1 are "
-                "the first to gain. Right: least error in the largest modulus of the lag H + 1 by linear programs "
-                "(markers), its closed form prod 1/(1 + u_h) (lines), and its infimum 2^-H (steps).",
+                "linear programs on nodes h/(4H) (markers), and the lower bound (lines): 1 for fewer than i heads "
+                "whatever the nodes; from i heads on there is none. Right: least error in the largest modulus of the "
+                "lag H + 1 by linear programs (markers), its closed form prod 1/(1 + u_h) "
+                "(lines), and its infimum over nodes 2^-H (grey ticks).",
         claims=("induction_heads.lag_error", "induction_heads.lag_error_rate", "induction_heads.heads_needed",
                 "induction_heads.heads_staircase"))
 def heads_needed(effort):
@@ -95,13 +98,15 @@ def heads_needed(effort):
     for index, lag in enumerate((2, 3, 4, 5)):
         nodes = [lag_selection.spaced_nodes(int(each), 0.25) for each in heads]
         least = np.array([lag_selection.least_error(each, lag, lag + 40) for each in nodes])
-        shown = np.where(heads < lag, 1.0, least)
-        panels[1].plot(heads, shown, **style.theory(index, linewidth=0.9))
+        bound = np.ma.masked_where(heads >= lag, np.ones(heads.size))
+        panels[1].plot([0.5, lag - 0.5, lag - 0.5], [1.0, 1.0, 1e-9], **style.theory(index))
         panels[1].plot(heads, least, **style.measurement(index), label=f"i = {lag}")
-        _rows(table, "least sum", f"i={lag}", heads, least, shown)
+        _rows(table, "least sum", f"i={lag}", heads, least, bound)
     panels[1].set_yscale("log")
+    panels[1].set_xlim(0.5, 6.5)
+    panels[1].set_ylim(1e-6, 3.0)
     panels[1].set_ylabel("least error, sum of moduli")
-    panels[1].legend()
+    panels[1].legend(loc="lower right")
     for index, largest in enumerate((0.25, 0.75, 0.99)):
         nodes = [tuple(largest - 0.02 * k for k in range(each)) for each in range(1, 6)]
         closed = np.array([lag_selection.largest_coordinate_bound(each) for each in nodes])
@@ -109,19 +114,20 @@ def heads_needed(effort):
         panels[2].plot(range(1, 6), closed, **style.theory(index), label=f"largest node {largest:g}")
         panels[2].plot(range(1, 6), least, **style.measurement(index))
         _rows(table, "least largest", f"largest node {largest:g}", np.arange(1, 6), least, closed)
-    style.guide(panels[2], np.arange(1, 6), 0.5 ** np.arange(1, 6), "2^-H", drawstyle="steps-mid")
+    panels[2].plot(range(1, 6), 0.5 ** np.arange(1, 6), linestyle="none", marker="_", markersize=16, color="0.5",
+                   zorder=1, label="infimum 2^-H")
     panels[2].set_yscale("log", base=2)
     panels[2].set_ylabel("least error, largest modulus, lag H + 1")
     panels[2].legend()
     for axes in panels:
         axes.set_xlabel("heads H")
-    return Drawing(fig, {name: np.concatenate(parts) for name, parts in table.items()})
+    return Drawing(fig, {name: np.ma.concatenate(parts) for name, parts in table.items()})
 
 
 def _rows(table, panel, curve, heads, measured, theory):
     for name, values in (("panel", np.full(len(heads), panel)), ("curve", np.full(len(heads), curve)),
                          ("heads", np.asarray(heads)), ("measured", np.asarray(measured)),
-                         ("theory", np.asarray(theory))):
+                         ("theory", np.ma.asarray(theory))):
         table[name].append(values)
 
 

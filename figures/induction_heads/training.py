@@ -10,12 +10,19 @@ from ...theory.induction_heads import finite_context
 from ...theory.induction_heads import markov_chains as chains
 from ...theory.induction_heads.induction_block import plateau, plateau_fraction
 from ...theory.induction_heads.joint_flow import stage_two_flow
+from ...theory.induction_heads.phases import phases
 from ...theory.induction_heads.population_loss import Task, context_moment
 from .. import style
 from ..figure import Drawing, figure
+from .dynamics import shade
 
 SEED, SCALE, RATE = 20_241_020, 0.05, 0.5
 LETTERS = "abc"
+MODELS = {"two layers": ("learned", "fixed"), "second layer's values learned, too": ("learned", "learned"),
+          "first layer without positions": ("flat", "fixed"), "one layer": ("none", "fixed")}
+"""What becomes of the first layer and of the second one's values."""
+SLOWER = ("second layer's values learned, too",)
+"""Two rests take longer than one."""
 
 
 def _table(columns, rows):
@@ -26,13 +33,14 @@ def _table(columns, rows):
 @figure("sgd", topic="induction_heads", title="SGD over gradient flow",
         caption="Layer 2 in training from scalars of 0.05 (L = 66, alpha = 1, y = 0.3; batches of 1500, rate 1/2). "
                 "Markers: SGD, mean of runs with 2 standard errors, losses on single batches; lines: gradient flow, "
-                "the induction head's in an infinite context on the clock t/N; dashed: slower by 1 + delta/N. "
-                "Grey: plateau level and 1/(4t).",
+                "the induction head's in an infinite context on the clock t/N; dashed: slower by 1 + delta/N. In the "
+                "first ten steps SGD lags as Euler's method does. Grey: plateau level and 1/(4t); "
+                "shaded: plateau to a tenth (light) and emergence (dark) of the slower flow.",
         claims=("induction_heads.emergence_in_sgd", "induction_heads.four_gram_in_sgd", "induction_heads.sgd_end"))
 def sgd(effort):
     """Losses left, scalars right, against log time."""
     task = Task(1.0, 0.3, 66)
-    steps = np.unique(np.round(np.geomspace(4, 6000, 32)).astype(int))
+    steps = np.unique(np.round(np.geomspace(4, effort.choose(4500, 6000), 30)).astype(int))
     run = sims.simulate(task, int(steps[-1]), sims.second_stage(SCALE), rate=RATE, times=steps,
                         replicas=effort.choose(2, 16), seed=SEED, **effort.engine)
     times, fine = RATE * steps, np.geomspace(RATE * steps[0], RATE * steps[-1], 300)
@@ -40,19 +48,21 @@ def sgd(effort):
     flow, late = stage_two_flow(task, SCALE, fine), stage_two_flow(task, SCALE, fine / slow)
     first = plateau(task) / plateau_fraction(task.similarity) / task.keys
     fig, axes = style.new(1, 2, width=11.0, height=4.0)
+    shade(axes, phases(task, late, edge=0.1), fine, 0.6)
     rows, unit = [], 0.5 * task.four_gram**2
     panels = ((("4-gram loss", 6, unit, flow.four_gram, None, lambda x: x),
                ("induction loss", 7, first, flow.induction, late.induction, lambda x: x)),
-              (("a/gamma", 3, task.four_gram, flow.parameter("a"), None, lambda x: x),
-               ("1 - e^-p", 2, 1.0, flow.parameter("p"), None, lambda x: -np.expm1(-x)),
-               ("b/c", 4, task.induction, flow.parameter("b"), late.parameter("b"), lambda x: x),
-               ("w^2/y", 5, task.similarity, flow.parameter("w"), late.parameter("w"), lambda x: x * x)))
+              ((r"$a/\gamma$", 3, task.four_gram, flow.parameter("a"), None, lambda x: x),
+               ("$1 - e^{-p}$", 2, 1.0, flow.parameter("p"), None, lambda x: -np.expm1(-x)),
+               ("$b/c$", 4, task.induction, flow.parameter("b"), late.parameter("b"), lambda x: x),
+               ("$w^2/y$", 5, task.similarity, flow.parameter("w"), late.parameter("w"), lambda x: x * x)))
     for number, (axis, curves) in enumerate(zip(axes, panels)):
         for place, (label, column, scale, line, moved, change) in enumerate(curves):
             index = place + 1 - number
             mean, error = run.mean[:, column], run.stderr[:, column]
             shown, spread = change(mean) / scale, (change(mean + error) - change(mean - error)) / (2 * scale)
-            axis.plot(fine, change(line) / scale, **style.theory(index, linestyle="-"), label=label)
+            axis.plot(fine, change(line) / scale, **style.theory(index, linestyle="-"))
+            axis.plot([], [], **style.measurement(index, linestyle="-"), label=label)
             if moved is not None:
                 later = change(moved) / scale
                 axis.plot(fine, later, **style.theory(index, linestyle=(0, (4, 2)), linewidth=1.2))
@@ -61,6 +71,10 @@ def sgd(effort):
             rows += [(f"{label}, flow", time, value, None) for time, value in zip(fine, change(line) / scale)]
             rows += [(f"{label}, SGD", *row) for row in zip(times, shown, spread)]
         axis.set(xscale="log", xlabel="time t = rate x step")
+        if number == 0:
+            grey = {"color": style.GREY, "markeredgecolor": style.GREY}
+            axis.plot([], [], **style.measurement(0, **grey), label="markers: SGD")
+            axis.plot([], [], color=style.GREY, linestyle=(0, (4, 2)), linewidth=1.2, label="slower clock")
         axis.legend(loc="lower left" if number == 0 else "upper left")
     style.guide(axes[0], fine[[0, -1]], np.full(2, float(plateau_fraction(task.similarity))))
     style.guide(axes[0], fine[fine > 20], 1.0 / (4.0 * fine[fine > 20] * unit))
@@ -73,14 +87,15 @@ def sgd(effort):
         caption="Left: N times the deviation of N E f_x f_y from its limit A(xy), x = 0.1, y = 0.2, d = 3, by Monte "
                 "Carlo with 2 standard errors; lines end at the correction C in closed form. Right: time of emergence "
                 "over N by SGD (alpha = 1, y = 0.3, sigma = 0.05); lines: T_0 (1 + delta/N) for one weight w in query "
-                "and key and for two; triangles: every weight of both heads trained.",
+                "and key and for two; triangles: matrices, positions in head 1 and dot product in head 2 (error bars "
+                "within markers).",
         claims=("induction_heads.context_correction", "induction_heads.emergence_in_sgd",
                 "induction_heads.separate_keys", "induction_heads.whole_layer_delay"))
 def finite_contexts(effort):
     """Moments left, times right."""
     fig, axes = style.new(1, 2, width=11.0, height=4.0)
     rows, x, y, d = [], 0.1, 0.2, 3
-    keys = np.array([4, 6, 8, 12, 16, 24])
+    keys = np.array(effort.choose([4, 6, 8, 12, 16], [4, 6, 8, 12, 16, 24]))
     runs = [sims.simulate_moments(Task(1.0, y, int(n) + 2, d), x, 256, replicas=effort.choose(300, 6000) * int(n) ** 2
                                   // 4, seed=SEED + int(n), **effort.engine) for n in keys]
     for index, (label, one, other) in enumerate((("x, x", x, x), ("x, y", x, y), ("y, y", y, y))):
@@ -88,20 +103,22 @@ def finite_contexts(effort):
         correction = float(finite_context.moment_correction(one, other, d))
         scaled = np.array([n * (run.mean[index] - limit) for n, run in zip(keys, runs)])
         error = np.array([n * run.stderr[index] for n, run in zip(keys, runs)])
-        slope = np.polyfit(1.0 / keys, scaled - correction, 2, w=1.0 / error)
+        powers = np.vander(1.0 / keys, 3)[:, :2]                  # no constant: the parabola goes through C
+        slope = np.linalg.lstsq(powers / error[:, None], (scaled - correction) / error, rcond=None)[0]
         inverse = np.linspace(0, 0.25, 50)
         axes[0].errorbar(1.0 / keys, scaled, 2 * error, **style.measurement(index))
         axes[0].plot([0.0], [correction], color=style.COLORS[index], marker="*", markersize=11, linestyle="none",
-                     clip_on=False, label=f"{label}: C = {correction:.3f}")
+                     clip_on=False, label=f"{label}: $C$ = {correction:.3f}")
         fitted = correction + (slope[0] * inverse + slope[1]) * inverse
         axes[0].plot(inverse, fitted, **style.theory(index, linewidth=1.0))
         rows += [(f"moment {label}", 1.0 / n, *row) for n, *row in zip(keys, scaled, error)]
         rows += [(f"moment {label}, C", 0.0, correction, None)]
-    axes[0].set(xlabel="1/N", ylabel="N (N E f_x f_y - A(xy))", xlim=(0, 0.26))
+    axes[0].set(xlabel="1/N", ylabel=r"$N\,(N\,E f_x f_y - A(xy))$", xlim=(0, 0.26))
     axes[0].legend(title="* closed form; lines: parabolas through it", title_fontsize=8.5, loc="center right")
-    flow, lengths = Task(1.0, 0.3), np.array(effort.choose([6, 8, 12, 16, 24, 32], [6, 8, 12, 16, 24, 32, 48, 64, 96]))
-    for index, (label, separate, heads) in enumerate((("one weight, w^2", False, None), ("two, q k", True, "scalars"),
-                                                      ("all weights", None, "divided"))):
+    flow, lengths = Task(1.0, 0.3), np.array(effort.choose([6, 8, 12, 24], [6, 8, 12, 16, 24, 32, 48, 64, 96]))
+    for index, (label, separate, heads) in enumerate((("one weight, $w^2$", False, None),
+                                                      ("two, $q\\,k$", True, "scalars"),
+                                                      ("matrices", None, "divided"))):
         found = [_emergence(effort, int(n), heads) for n in lengths]
         mean = np.array([run.mean[0] for run in found]) / lengths
         error = np.array([run.stderr[0] for run in found]) / lengths
@@ -130,41 +147,41 @@ def _emergence(effort, keys, heads):
     return sims.simulate_emergence(made, replicas=effort.choose(3, 24), seed=SEED, **effort.engine)
 
 
-@figure("markov_plateaus", topic="induction_heads", title="From unigrams to bigrams",
-        caption="A two-layer attention model in training on Markov chains in context (3 states; markers: every test of "
-                "two runs, lines: their mean). Grey: what four rules cost. A single layer, and a first layer without "
-                "positions, stay at the unigram rule. Right, of the learned model: weight that the first layer puts on "
-                "the token before, and the second on what followed earlier copies of the last token.",
-        claims=("induction_heads.markov_plateaus", "induction_heads.markov_heights"))
+@figure("markov_plateaus", topic="induction_heads", title="From the uniform rule to unigrams and bigrams",
+        caption="A two-layer attention model in training on Markov chains in context (3 states; markers: every test, "
+                "of two runs of the first model and one of the others; lines: means). Grey: what four rules cost. The "
+                "uniform height is a plateau only where the second layer learns values besides its output: that run "
+                "rests at the uniform, then at the unigram height, then nears the bigram rule; a single layer, and a "
+                "first layer without positions, stay at the unigram rule. Right, of the first model: "
+                "weight that the first layer puts on the token before, and the second on what followed earlier copies "
+                "of the last token.",
+        claims=("induction_heads.markov_plateaus", "induction_heads.markov_heights", "induction_heads.markov_uniform"))
 def markov_plateaus(effort):
     """Losses left, attention right, against steps."""
-    length, heights = effort.choose(32, 100), _heights(effort)
+    heights, made = _heights(effort), _experiment(effort, "two layers")
     fig, axes = style.new(1, 2, width=11.0, height=4.2)
-    rows = []
-    for index, (kind, label) in enumerate((("learned", "two layers"), ("flat", "first layer without positions"),
-                                           ("none", "one layer"))):
-        tests = _training(effort, kind)[1]
-        steps = _experiment(effort, kind).times
-        for number, test in enumerate(tests):
-            axes[0].plot(steps, test[:, 0], **style.measurement(index, markersize=3.5))
-            rows += [(f"{label}, run {number}", "loss", step, value) for step, value in zip(steps, test[:, 0])]
-        axes[0].plot(steps, np.mean([test[:, 0] for test in tests], axis=0), **style.theory(index), label=label)
-        if kind == "learned":
-            for place, name in enumerate(("previous", "matching")):
-                column = TESTED.index(name)
-                for number, test in enumerate(tests):
-                    axes[1].plot(steps, test[:, column], **style.measurement(place, markersize=3.5))
-                    rows += [(f"{label}, run {number}", name, *row) for row in zip(steps, test[:, column])]
-                mean = np.mean([test[:, column] for test in tests], axis=0)
-                axes[1].plot(steps, mean, **style.theory(place), label=("first layer: on the token before",
-                                                                        "second layer: on matches")[place])
+    rows, last = [], max(_experiment(effort, label).times[-1] for label in MODELS)
+    for index, label in enumerate(MODELS):
+        steps = _experiment(effort, label).times
+        tests = np.array(_training(effort, label)[1])
+        panels = [(axes[0], index, label, "loss")]
+        if label == "two layers":
+            panels += [(axes[1], 0, "first layer: on the token before", "previous"),
+                       (axes[1], 1, "second layer: on matches", "matching")]
+        for axis, look, curve, name in panels:
+            column = TESTED.index(name)
+            for number, test in enumerate(tests[:, :, column]):
+                axis.plot(steps, test, **style.measurement(look, markersize=3.5))
+                rows += [(f"{label}, run {number}", name, *row) for row in zip(steps, test)]
+            axis.plot(steps, tests[:, :, column].mean(axis=0), **style.theory(look), label=curve)
     for name, height in zip(chains.HEIGHTS, heights):
-        style.guide(axes[0], steps[[0, -1]], np.full(2, height), name)
+        style.guide(axes[0], np.array([1, last]), np.full(2, height), name)
         rows.append((name, "height", 0, height))
-    axes[0].set(xlabel="step", ylabel="cross-entropy of the next state (nats)", xlim=(0, steps[-1] * 1.12))
-    axes[0].legend(loc="upper right", bbox_to_anchor=(0.86, 0.93))
-    axes[1].set(xlabel="step", ylabel="attention", ylim=(0, 1), title=f"T = {length} tokens")
-    axes[1].legend(loc="lower right")
+    axes[0].set(xscale="log", xlabel="step", ylabel="cross-entropy of the next state (nats)",
+                xlim=(1 / 1.15, last * 3.0))
+    axes[0].legend(loc="lower left", bbox_to_anchor=(0.0, 0.08))
+    axes[1].set(xscale="log", xlabel="step", ylabel="attention", ylim=(0, 1), title=f"T = {made.length} tokens")
+    axes[1].legend(loc="upper left")
     return Drawing(fig, _table(("curve", "panel", "step", "value"), rows))
 
 
@@ -175,14 +192,14 @@ def markov_plateaus(effort):
         claims=("induction_heads.markov_plateaus",))
 def trained_attention(effort):
     """One column per moment; the states are the axis labels."""
-    shown_length = 24
+    shown_length = effort.choose(16, 24)
     states = _sequence(shown_length)
     matches = np.concatenate([[False], states[:-1] == states[-1]])
     matches[-1] = False
     fig, axes = style.new(2, 2, width=10.4, height=7.4, height_ratios=(3, 1))
     places, rows = np.arange(1, shown_length + 1), []
     for (above, below), (title, model) in zip(axes.T, (("before training", _untrained(effort)),
-                                                       ("after training", _training(effort, "learned")[0][0]))):
+                                                       ("after training", _training(effort, "two layers")[0][0]))):
         trace = model.trace(np.eye(3)[states])
         image = above.imshow(trace.first_weights[0], cmap="Greys", vmin=0.0, vmax=1.0, aspect="auto",
                              extent=(0.5, shown_length + 0.5, shown_length + 0.5, 0.5))
@@ -207,27 +224,30 @@ def trained_attention(effort):
                                 "bigram_rule"), rows))
 
 
-def _experiment(effort, first_layer):
-    length, steps = effort.choose((32, 1200), (100, 3000))
-    times = np.unique(np.linspace(0, steps, 25).round().astype(int))
-    return sims.ChainTraining(3, length, steps, first_layer=first_layer, times=times, tests=effort.choose(2000, 8000))
+def _experiment(effort, label):
+    length, steps = effort.choose((16, 2000 if label in SLOWER else 1200), (64, 3000))
+    times = np.unique(np.geomspace(1, steps, effort.choose(21, 30)).round().astype(int))
+    first_layer, values = MODELS[label]
+    return sims.ChainTraining(3, length, steps, first_layer=first_layer, values=values, times=times,
+                              tests=effort.choose(2000, 8000))
 
 
 @cache
-def _training(effort, first_layer):
+def _training(effort, label):
     """Trained models and their tests."""
-    made = _experiment(effort, first_layer)
-    return tuple(zip(*(made.trained(SEED, replica) for replica in range(2))))
+    made = _experiment(effort, label)
+    runs = effort.choose(1 + (label == "two layers"), 2)
+    return tuple(zip(*(made.trained(SEED, replica) for replica in range(runs))))
 
 
 def _untrained(effort):
-    made = _experiment(effort, "learned")
+    made = _experiment(effort, "two layers")
     return sims.ChainTraining(3, made.length, made.schedule, times=[0], tests=100).trained(SEED, 0)[0]
 
 
 @cache
 def _heights(effort):
-    length = effort.choose(32, 100)
+    length = _experiment(effort, "two layers").length
     return sims.simulate_heights(3, length, replicas=effort.choose(50, 1000), seed=SEED, **effort.engine).mean
 
 

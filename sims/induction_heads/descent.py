@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...theory.arguments import numbers, shown
+from ...theory.arguments import number, numbers, shown
 from ...theory.induction_heads.population_loss import PARAMETERS
 from .. import engine, streams
 from . import kernels
@@ -45,13 +45,21 @@ def second_stage(scale):
     Parameters
     ----------
     scale : float
-        sigma.
+        sigma >= 0.
 
     Returns
     -------
     tuple of 6 floats
         ``p1, w1, p, a, b, w``.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
     """
+    scale = number(scale, "scale")
+    if not 0 <= scale < math.inf:
+        raise ValueError(f"scale is {scale:g}; it must be finite and >= 0")
     return (math.inf, 1.0, scale, scale, scale, scale)
 
 
@@ -66,7 +74,7 @@ class Descent:
     steps : int
         Length K of the run, 1..10^7.
     start : array_like, shape (6,)
-        ``p1, w1, p, a, b, w``; p1 may be inf, the previous-token map.  See :func:`second_stage`.
+        ``p1, w1, p, a, b, w``, p1 >= 0 and p >= -20/L; p1 may be inf, the previous-token map: :func:`second_stage`.
     trained : sequence of str
         Which of the six scalars move, by name; p1 = inf cannot.  Default ``p, a, b, w``.
     rate : float
@@ -100,7 +108,7 @@ class Descent:
                   "batch_size": integer(self.batch_size, "batch_size", MAX_BATCH),
                   "times": recorded(self.times, steps), "logit": one_of(self.logit, "logit", LOGITS),
                   "trained": _names(self.trained)}
-        values["start"] = _start(self.start, values["trained"], LOGITS[self.logit])
+        values["start"] = _start(self.start, values["trained"], LOGITS[self.logit], self.task.length)
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
@@ -219,6 +227,8 @@ def checked_replica(replica):
 
 
 def _names(trained):
+    if not isinstance(trained, str | tuple | list | set | frozenset):
+        raise ValueError(f"trained is {shown(trained)}; it must name one or more of {', '.join(PARAMETERS)}")
     names = (trained,) if isinstance(trained, str) else tuple(trained)
     for each in names:
         one_of(each, "trained", PARAMETERS)
@@ -227,12 +237,15 @@ def _names(trained):
     return tuple(name for name in PARAMETERS if name in names)
 
 
-def _start(start, trained, power):
+def _start(start, trained, power, length):
     values = numbers(start, "starting values")
     if values.shape != (len(PARAMETERS),):
         raise ValueError(f"start has shape {values.shape}; it must be (6,), in the order {', '.join(PARAMETERS)}")
     if not (np.isfinite(values[1:]).all() and values[0] >= 0):
         raise ValueError(f"start is {shown(start)}; it must be finite, and p1 >= 0 (inf allowed)")
+    if not np.abs(values[1:]).max() <= kernels.LARGEST_PARAMETER or values[2] * length < -kernels.LARGEST_RISE:
+        raise ValueError(f"start is {shown(start)}; p must be >= {-kernels.LARGEST_RISE / length:.4g}, and no scalar "
+                         f"but p1 beyond {kernels.LARGEST_PARAMETER:g} in size")
     if values[0] == math.inf and "p1" in trained:
         raise ValueError("p1 starts at inf; it must be finite where it is trained")
     kappa = values[1] * values[5] ** power

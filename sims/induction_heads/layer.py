@@ -26,7 +26,7 @@ from .. import engine, streams
 from . import layer_kernels
 from .arguments import MAX_BATCH, MAX_STEPS, finite_task, integer, learning_rate, one_of, recorded
 from .descent import checked_replica
-from .kernels import START
+from .kernels import LARGEST_PARAMETER, LARGEST_RISE, LARGEST_SCALE, START
 
 EXPERIMENT = "induction_heads.layer"
 """Name of the random stream; its tokens are laid out as those of :mod:`.descent`."""
@@ -54,7 +54,8 @@ class LayerDescent:
         sigma >= 0: every trained weight starts at sigma times a normal of its own (slopes at sigma times its absolute
         value), drawn for each replica from (purpose 1, step 0), draws 0..25 in the order of ``start``.
     start : array_like, shape (2, 13), optional
-        The start of all replicas instead: p, then Q, K and V row by row, of either head.
+        The start of all replicas instead: p >= -20/L, then Q, K and V row by row, of either head; the entries of an
+        ``A`` sum to 1.75 at most, in size.
     heads : {"scalars", "divided", "free"}
     rate : float
         Learning rate > 0.
@@ -85,7 +86,7 @@ class LayerDescent:
         values = {"task": finite_task(self.task), "steps": steps, "scale": scale,
                   "heads": one_of(self.heads, "heads", HEADS), "rate": learning_rate(self.rate),
                   "batch_size": integer(self.batch_size, "batch_size", MAX_BATCH),
-                  "times": recorded(self.times, steps), "start": _start(self.start)}
+                  "times": recorded(self.times, steps), "start": _start(self.start, self.task.length)}
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
@@ -188,8 +189,16 @@ def scalar_start(scale):
     Parameters
     ----------
     scale : float
-        sigma.
+        sigma, finite and >= 0.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
     """
+    scale = number(scale, "scale")
+    if not 0 <= scale < math.inf:
+        raise ValueError(f"scale is {scale:g}; it must be finite and >= 0")
     start = np.zeros(2 * layer_kernels.HEAD)
     start[list(SCALARS)] = scale
     return start.reshape(2, layer_kernels.HEAD)
@@ -215,7 +224,7 @@ def simulate_layer(task, steps, scale=0.05, start=None, heads="divided", rate=0.
     return engine.estimate(experiment, replicas=replicas, seed=seed, **options)
 
 
-def _start(start):
+def _start(start, length):
     if start is None:
         return None
     values = numbers(start, "starting values")
@@ -224,4 +233,11 @@ def _start(start):
                          "either head")
     if not np.isfinite(values).all():
         raise ValueError("start holds NaN or infinity; weights must be finite")
+    scores = np.empty(8)
+    layer_kernels.products(values.ravel(), scores)
+    least, size = values[:, 0].min(), np.abs(scores).reshape(2, 4).sum(axis=1).max()
+    if not (size <= LARGEST_SCALE and np.abs(values).max() <= LARGEST_PARAMETER and least * length >= -LARGEST_RISE):
+        raise ValueError(f"start has slopes from {least:g}, entries of an A that sum to {size:.4g} and "
+                         f"weights up to {np.abs(values).max():g}; slopes must be >= "
+                         f"{-LARGEST_RISE / length:.4g}, sums at most {LARGEST_SCALE:g}, weights {LARGEST_PARAMETER:g}")
     return values

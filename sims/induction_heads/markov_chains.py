@@ -12,7 +12,9 @@ induction head is then: a large p, so that the first layer brings the previous t
 last token.
 
 ``first_layer`` says what becomes of layer 1: ``"learned"``, ``"flat"`` (the slope stays 0, so that no previous token
-can be told from the rest of the past) or ``"none"`` (a single layer of attention).
+can be told from the rest of the past) or ``"none"`` (a single layer of attention).  ``values`` says whether the second
+layer's value matrix (2k x 2k) is the identity, ``"fixed"``, so that its output matrix feels a force as soon as it reads
+frequencies at all, or ``"learned"`` from sigma times normals, so that value and output wait for each other.
 
 Observed, on fresh test chains with their exact transition probabilities: ``loss`` of the model and of the ``unigram``
 and the ``bigram`` rule on the same chains, ``excess = (loss - bigram)/(unigram - bigram)``, the ``slope``,
@@ -21,7 +23,8 @@ puts on positions whose previous token is the last token).
 
 Draws of replica r under the key of "induction_heads.markov_chains": (purpose CHAINS, step k), k = 0..K-1 for training
 and K + j for the j-th test, holds for each chain of the batch ``k^2 + T + 1`` uniforms: rows by exponentials, states
-by inversion; (purpose START, step 0) holds the normals of output 1, query, key and output 2.
+by inversion; (purpose START, step 0) holds the normals of output 1, query, key, output 2 and, where it is learned,
+value 2.
 """
 
 import math
@@ -47,7 +50,10 @@ CHAINS, START = 0, 1
 """Purposes of the draws."""
 OBSERVABLES = ("loss", "unigram", "bigram", "excess", "slope", "previous", "matching")
 FIRST_LAYERS = ("learned", "flat", "none")
+VALUES = ("fixed", "learned")
 MAX_STATES, MAX_LENGTH, MAX_BATCH = 16, 1024, 2**16
+LARGEST_WEIGHT = 1e6
+"""A weight that leaves this range has diverged; those of trained models are of order ten."""
 
 
 def chains(key, replica, step, count, states, length):
@@ -66,7 +72,15 @@ def chains(key, replica, step, count, states, length):
     transitions : ndarray, shape (count, k, k)
     paths : ndarray of int, shape (count, T + 1)
         The last state is the one to be predicted.
+
+    Raises
+    ------
+    ValueError
+        For count, states or length out of range.
     """
+    integer(count, "count", MAX_BATCH)
+    integer(states, "states", MAX_STATES, 2)
+    integer(length, "length", MAX_LENGTH)
     each = states * states + length + 1
     uniforms = streams.uniforms(key, replica, step, count * each, purpose=CHAINS, dtype=np.float64).reshape(count, each)
     rows = -np.log(uniforms[:, :states * states]).reshape(count, states, states)
@@ -98,6 +112,8 @@ class ChainTraining:
         Numbers of steps after which to test, strictly increasing in 0..K; default up to 129 evenly spaced ones.
     tests : int
         Fresh chains at each test.
+    values : {"fixed", "learned"}
+        Of the second layer.
 
     Raises
     ------
@@ -113,6 +129,7 @@ class ChainTraining:
     first_layer: str = "learned"
     times: object = None
     tests: int = 2000
+    values: str = "fixed"
 
     def __post_init__(self):
         integer(self.states, "states", MAX_STATES, 2)
@@ -120,6 +137,7 @@ class ChainTraining:
         integer(self.batch_size, "batch_size", MAX_BATCH)
         integer(self.tests, "tests", MAX_BATCH)
         one_of(self.first_layer, "first_layer", FIRST_LAYERS)
+        one_of(self.values, "values", VALUES)
         schedule = self.schedule
         if not isinstance(schedule, Schedule):
             schedule = wsd(integer(schedule, "schedule", MAX_STEPS), 1.0, 0.2)
@@ -142,7 +160,7 @@ class ChainTraining:
         """What determines a replica, besides the seed."""
         return {"states": int(self.states), "length": int(self.length), "rates": self.schedule.rates,
                 "scale": float(self.scale), "batch_size": int(self.batch_size), "first_layer": self.first_layer,
-                "times": self.times, "tests": int(self.tests)}
+                "times": self.times, "tests": int(self.tests), "values": self.values}
 
     def coordinates(self) -> dict:
         """``step`` (T,) and ``observable`` (names)."""
@@ -156,27 +174,36 @@ class ChainTraining:
         model : TwoLayerAttention
             At its end.
         tests : ndarray, shape (T, 7)
+
+        Raises
+        ------
+        engine.Diverged
+            If a weight left the finite numbers or 1e6, or the model took what happens to be impossible.
         """
         key, k, rates = streams.key(seed, EXPERIMENT), self.states, self.schedule.rates
         weights, moment, tests = self._start(key, replica), 0, np.empty(self.shape)
         for step in range(rates.size + 1):
             if moment < self.times.size and self.times[moment] == step:
-                tests[moment] = self._tested(_model(weights, k), key, replica, rates.size + moment)
+                tested = self._tested(_model(weights, k), key, replica, rates.size + moment)
+                if not np.isfinite(tested).all():
+                    raise engine.Diverged(replica, step)
+                tests[moment] = tested
                 moment += 1
             if step == rates.size or moment == self.times.size:
                 break
             _, paths = chains(key, replica, step, self.batch_size, k, self.length)
-            _, first, second = loss_and_gradient(_model(weights, k), np.eye(k)[paths[:, :-1]], paths[:, -1])
+            with np.errstate(divide="ignore"):   # a loss may be infinite, its gradient is not
+                _, first, second = loss_and_gradient(_model(weights, k), np.eye(k)[paths[:, :-1]], paths[:, -1])
             gradients = {"slope": first["slopes"][0], "first": first["output"][0], "query": second["query"][0],
-                         "key": second["key"][0], "second": second["output"][0]}
+                         "key": second["key"][0], "second": second["output"][0], "value": second["value"][0]}
             for name in self._moving:
                 weights[name] = weights[name] - rates[step] * gradients[name]
-            if not np.isfinite(weights["query"]).all():
+            if not _bounded(weights):
                 raise engine.Diverged(replica, step + 1)
         return _model(weights, k), tests
 
     def sample(self, seed, first, count):
-        """Tests of replicas ``first, ..., first + count - 1``, float64, shape (count, T, 6).
+        """Tests of replicas ``first, ..., first + count - 1``, float64, shape (count, T, 7).
 
         Raises
         ------
@@ -187,12 +214,14 @@ class ChainTraining:
 
     @property
     def _moving(self):
-        upper = ("query", "key", "second")
+        upper = ("query", "key", "second") + (("value",) if self.values == "learned" else ())
         return {"learned": ("slope", "first", *upper), "flat": ("first", *upper), "none": upper}[self.first_layer]
 
     def _start(self, key, replica):
         k, width = self.states, 2 * self.states
         shapes = {"first": (width, width), "query": (width, width), "key": (width, width), "second": (k, width)}
+        if self.values == "learned":
+            shapes["value"] = (width, width)
         sizes = [math.prod(shape) for shape in shapes.values()]
         drawn = streams.normals(key, replica, 0, sum(sizes), purpose=START).astype(float)
         parts = np.split(self.scale * drawn, np.cumsum(sizes)[:-1])
@@ -209,20 +238,23 @@ class ChainTraining:
         trace = model.trace(np.eye(k)[seen])
         lag_one = np.diagonal(trace.first_weights[0, 0], offset=-1)
         match = np.concatenate([np.zeros((self.tests, 1)), seen[:, :-1] == seen[:, -1:]], axis=1)
+        prediction = softmax(trace.output)
+        if not (prediction > 0).all():
+            return math.inf   # it took what happens to be impossible
         costs = [theory.cross_entropy(truth, each).mean() for each in (
-            softmax(trace.output), theory.unigram_rule(seen, k), theory.bigram_rule(seen, k))]
+            prediction, theory.unigram_rule(seen, k), theory.bigram_rule(seen, k))]
         excess = (costs[0] - costs[2]) / (costs[1] - costs[2])
         return (*costs, excess, model.first.slopes[0], lag_one.mean(),
                 (trace.second_weights[:, 0] * match).sum(1).mean())
 
 
 def simulate_chains(states, length, schedule, scale=0.05, batch_size=64, first_layer="learned", times=None, tests=2000,
-                    *, replicas, seed, **options):
+                    values="fixed", *, replicas, seed, **options):
     """Train on independent replicas and return the moments of the observables.
 
     Parameters
     ----------
-    states, length, schedule, scale, batch_size, first_layer, times, tests
+    states, length, schedule, scale, batch_size, first_layer, times, tests, values
         See :class:`ChainTraining`.
     replicas, seed, options
         See :func:`theorycheck.sims.engine.estimate`.
@@ -232,7 +264,7 @@ def simulate_chains(states, length, schedule, scale=0.05, batch_size=64, first_l
     engine.Estimate
         ``mean`` and ``stderr`` of shape (T, 7); ``coordinates`` has ``step`` and ``observable``.
     """
-    experiment = ChainTraining(states, length, schedule, scale, batch_size, first_layer, times, tests)
+    experiment = ChainTraining(states, length, schedule, scale, batch_size, first_layer, times, tests, values)
     return engine.estimate(experiment, replicas=replicas, seed=seed, **options)
 
 
@@ -327,11 +359,17 @@ def _walk(edges, uniforms, paths):
             paths[chain, t] = state
 
 
+def _bounded(weights):
+    """Whether every weight is small enough for logits, products of four of them, that float64 can hold."""
+    return all(np.abs(values).max() < LARGEST_WEIGHT for values in weights.values())   # false for NaN
+
+
 def _model(weights, states):
-    """The model of these weights: values are the identity, what a head brings is its output matrix."""
+    """The model of these weights: values are the identity unless given, what a head brings is its output matrix."""
     width = 2 * states
     unit, none = np.eye(width)[None], np.zeros((1, width, width))
     embedding = np.eye(width)[:, :states]
     return TwoLayerAttention(embedding, AttentionLayer([weights["slope"]], none, none, unit, weights["first"][None]),
-                             AttentionLayer([0.0], weights["query"][None], weights["key"][None], unit,
+                             AttentionLayer([0.0], weights["query"][None], weights["key"][None],
+                                            weights["value"][None] if "value" in weights else unit,
                                             weights["second"][None]))

@@ -10,11 +10,12 @@ import numpy as np
 
 from ...theory.arguments import numbers, shown
 from ...theory.induction_heads import generic
-from ...theory.induction_heads.random_features import curvature
 from .. import streams
 
 EXPERIMENT = "induction_heads.random_features"
 """Name of the random stream."""
+BLOCK = 64
+"""Replicas that are computed at a time; results do not depend on it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ class RandomFeatures:
     @property
     def name(self) -> str:
         """Identity of the experiment."""
-        return f"{EXPERIMENT}/1"
+        return f"{EXPERIMENT}/2"
 
     @property
     def shape(self) -> tuple:
@@ -68,21 +69,20 @@ class RandomFeatures:
 
     def sample(self, seed, first, count):
         """Squared errors of replicas ``first, ..., first + count - 1``, shape (count, p)."""
-        decomposition = generic.exponential_decomposition(self.rank)
-        key = streams.key(seed, EXPERIMENT)
+        key, exact = streams.key(seed, EXPERIMENT), np.exp(-np.abs(self.query - self.key))
+        values, functions = generic.exponential_features(self.rank)
         out = np.empty((count, self.query.size))
-        exact = np.exp(-np.abs(self.query - self.key))
-        for row in range(count):
-            made = [self._features(decomposition, key, first + row, purpose, points)
+        for start in range(0, count, BLOCK):
+            replicas = first + np.arange(start, min(start + BLOCK, count))
+            made = [self._features(values, functions, key, replicas, purpose, points)
                     for purpose, points in enumerate((self.query, self.key))]
-            out[row] = ((made[0] * decomposition.values * made[1]).sum(axis=-1) - exact) ** 2
+            out[start:start + BLOCK] = ((made[0] * values * made[1]).sum(axis=-1) - exact) ** 2
         return out
 
-    def _features(self, decomposition, key, replica, purpose, points):
-        """Random features at points, (p, K); hinges differ between features and between the two sides."""
-        draws = streams.uniforms(key, replica, 0, self.rank * self.hinges, purpose=purpose, dtype=np.float64)
-        t = 2.0 * draws.reshape(self.hinges, self.rank) - 1.0
-        own = np.arange(self.rank)
-        bends = curvature(decomposition, t)[:, own, own] * (2.0 / self.hinges)
-        hinged = (bends * np.maximum(points[:, None, None] - t, 0.0)).sum(axis=1)
-        return decomposition.left(np.array([-1.0])) * (2.0 + points[:, None]) + hinged
+    def _features(self, values, functions, key, replicas, purpose, points):
+        """Random features at points, (replicas, p, K); hinges differ between features and between the two sides."""
+        draws = streams.uniforms(key, replicas, 0, self.rank * self.hinges, purpose=purpose, dtype=np.float64)
+        t = 2.0 * draws.reshape(-1, self.hinges, self.rank) - 1.0
+        bends = functions(t) * (1.0 - 2.0 / values) * (2.0 / self.hinges)
+        hinged = np.stack([(bends * np.maximum(point - t, 0.0)).sum(axis=1) for point in points], axis=1)
+        return functions(-1.0) * (2.0 + points[:, None]) + hinged

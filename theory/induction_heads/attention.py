@@ -22,7 +22,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arguments import numbers, shown
+from ..arguments import number, numbers, shown
+
+LARGEST = 1e20
+"""Bound on the moduli of tokens, weights and similarities: products of them stay within float64."""
 
 
 def softmax(logits) -> np.ndarray:
@@ -37,8 +40,15 @@ def softmax(logits) -> np.ndarray:
     -------
     ndarray, shape (..., n)
         Sums to 1; a row without a finite logit is 0.
+
+    Raises
+    ------
+    ValueError
+        Out of these ranges.
     """
-    logits = np.asarray(logits, dtype=np.float64)
+    logits = numbers(logits, "logits")
+    if not logits.ndim or not (logits < np.inf).all():
+        raise ValueError(f"logits are {shown(logits)}; they must be an array of numbers below infinity, none NaN")
     largest = logits.max(axis=-1, keepdims=True, initial=-np.inf)
     weights = np.exp(logits - np.where(np.isfinite(largest), largest, 0.0))
     total = weights.sum(axis=-1, keepdims=True)
@@ -51,17 +61,23 @@ def position_bias(length, slopes) -> np.ndarray:
     Parameters
     ----------
     length : int
-        L.
+        L >= 1.
     slopes : array_like, shape (...)
-        p, per unit of lag.
+        p, per unit of lag; finite.
 
     Returns
     -------
     ndarray, shape (..., L, L)
         Row s, column j; -infinity on and above the diagonal.
+
+    Raises
+    ------
+    ValueError
+        Out of these ranges.
     """
+    length, slopes = whole(length, "length", 1), limited(slopes, "slopes")
     lag = np.subtract.outer(np.arange(length), np.arange(length))
-    bias = -np.multiply.outer(np.asarray(slopes, dtype=np.float64), np.maximum(lag - 1.0, 0.0))
+    bias = -np.multiply.outer(slopes, np.maximum(lag - 1.0, 0.0))
     return np.where(lag >= 1, bias, -np.inf)
 
 
@@ -83,7 +99,7 @@ class AttentionLayer:
     Raises
     ------
     ValueError
-        If shapes do not fit, there is no head, or a weight is not finite.
+        If shapes do not fit, there is no head, or a weight is not finite or above 1e20 in modulus.
     """
 
     slopes: np.ndarray
@@ -129,8 +145,13 @@ class AttentionLayer:
         -------
         ndarray, shape (..., H, L, L)
             Rows sum to 1, but for those that see nothing, which are 0.  Read-only where all sequences share it.
+
+        Raises
+        ------
+        ValueError
+            Out of these ranges, or if a number or a logit is not finite.
         """
-        hidden = np.asarray(hidden, dtype=np.float64)
+        hidden, first_key = self._positions(hidden, first_key)
         length = hidden.shape[-2]
         bias = position_bias(length, self.slopes)
         bias[..., :first_key - 1] = -np.inf
@@ -139,8 +160,8 @@ class AttentionLayer:
         return softmax(self._match(hidden, hidden) + bias)
 
     def last_weights(self, hidden, first_key=1) -> np.ndarray:
-        """Attention of the last position only, shape (..., H, L); arguments as for :meth:`weights`."""
-        hidden = np.asarray(hidden, dtype=np.float64)
+        """Attention of the last position only, shape (..., H, L); arguments and refusals as for :meth:`weights`."""
+        hidden, first_key = self._positions(hidden, first_key)
         bias = position_bias(hidden.shape[-2], self.slopes)[..., -1, :]
         bias[..., :first_key - 1] = -np.inf
         return softmax(self._match(hidden[..., -1:, :], hidden)[..., 0, :] + bias)
@@ -156,9 +177,28 @@ class AttentionLayer:
         Returns
         -------
         ndarray, shape (..., Q, E)
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit, or a number is not finite.
         """
-        seen = np.matmul(weights, np.asarray(hidden)[..., None, :, :])
+        hidden, _ = self._positions(hidden, 1)
+        weights = numbers(weights, "weights")
+        if weights.ndim < 3 or weights.shape[-3] != self.heads or weights.shape[-1] != hidden.shape[-2]:
+            expected = f"(..., {self.heads}, Q, {hidden.shape[-2]})"
+            raise ValueError(f"weights have shape {weights.shape}; it must be {expected}")
+        seen = np.matmul(weights, hidden[..., None, :, :])
         return np.einsum("hev,hvd,...hqd->...qe", self.output, self.value, seen, optimize=True)
+
+    def _positions(self, hidden, first_key):
+        hidden = numbers(hidden, "hidden numbers")
+        if hidden.ndim < 2 or 0 in hidden.shape or hidden.shape[-1] != self.width or not np.isfinite(hidden).all():
+            raise ValueError(f"hidden numbers have shape {hidden.shape}; it must be (..., L, {self.width}), none of "
+                             "them 0, and they must be finite")
+        if whole(first_key, "first_key", 1) > hidden.shape[-2]:
+            raise ValueError(f"first_key is {first_key}; it must be at most {hidden.shape[-2]}, the positions")
+        return hidden, int(first_key)
 
     def _match(self, queries, keys):
         query = np.einsum("hrd,...qd->...hqr", self.query, queries)
@@ -182,7 +222,7 @@ class FeedForward:
     Raises
     ------
     ValueError
-        If shapes do not fit or a weight is not finite.
+        If shapes do not fit, or a weight is not finite or above 1e20 in modulus.
     """
 
     inward: np.ndarray
@@ -204,7 +244,11 @@ class FeedForward:
         return self.bias.size
 
     def __call__(self, hidden) -> np.ndarray:
-        """Values at ``hidden``, shape (..., D), of the same shape."""
+        """Values at ``hidden``, finite and of shape (..., D); of the same shape.  Anything else: ValueError."""
+        hidden = numbers(hidden, "hidden numbers")
+        if not hidden.ndim or hidden.shape[-1] != self.inward.shape[1] or not np.isfinite(hidden).all():
+            raise ValueError(f"hidden numbers have shape {hidden.shape}; it must be (..., {self.inward.shape[1]}), and "
+                             "they must be finite")
         return np.maximum(hidden @ self.inward.T + self.bias, 0.0) @ self.outward.T
 
 
@@ -243,11 +287,14 @@ class TwoLayerAttention:
         Between the layers, of width D.
     first_key : int
         Smallest position that the second layer sees, >= 2.
+    largest : float
+        Above 0, at most 1e20: bound on the moduli of tokens, beyond which the model refuses them; 1 for a network that
+        was fitted on [-1, 1].
 
     Raises
     ------
     ValueError
-        If the parts do not fit together.
+        If one of them is something else, or the parts do not fit together.
     """
 
     embedding: np.ndarray
@@ -255,10 +302,17 @@ class TwoLayerAttention:
     second: AttentionLayer
     feed_forward: FeedForward | None = None
     first_key: int = 2
+    largest: float = LARGEST
 
     def __post_init__(self):
         object.__setattr__(self, "embedding", _weights(self.embedding, "embedding", 2))
         object.__setattr__(self, "first_key", whole(self.first_key, "first_key", 2))
+        for name, kind in {"first": AttentionLayer, "second": AttentionLayer, "feed_forward": FeedForward}.items():
+            part = getattr(self, name)
+            if not (isinstance(part, kind) or (part is None and kind is FeedForward)):
+                raise ValueError(f"{name} is {shown(part)}; it must be of type {kind.__name__}")
+        if not 0 < number(self.largest, "largest") <= LARGEST:
+            raise ValueError(f"largest is {shown(self.largest)}; it must be above 0 and at most {LARGEST:g}")
         width = self.embedding.shape[0]
         found = {"first layer reads": self.first.width, "first layer returns": self.first.output.shape[1],
                  "second layer reads": self.second.width}
@@ -283,7 +337,7 @@ class TwoLayerAttention:
         Parameters
         ----------
         tokens : array_like, shape (..., L, d)
-            L at least ``shortest``.
+            L at least ``shortest``; at most ``largest`` in modulus, up to rounding.
 
         Returns
         -------
@@ -292,9 +346,12 @@ class TwoLayerAttention:
         Raises
         ------
         ValueError
-            If the shape does not fit, or a token is not finite.
+            If the shape does not fit, or a token is out of range.
         """
         tokens = sequences(tokens, self.shortest, self.embedding.shape[1])
+        reached = np.abs(tokens).max()
+        if not reached <= self.largest * (1.0 + 1e-9):
+            raise ValueError(f"tokens reach {reached:.4g}; this model is built for moduli of at most {self.largest:g}")
         embedded = tokens @ self.embedding.T
         first = self.first.weights(embedded)
         hidden = embedded + self.first.read(first, embedded)
@@ -311,6 +368,7 @@ def sequences(tokens, shortest, dimension=None) -> np.ndarray:
     Parameters
     ----------
     tokens : array_like, shape (..., L, d)
+        At most 1e20 in modulus.
     shortest : int
         Smallest L allowed.
     dimension : int, optional
@@ -319,7 +377,7 @@ def sequences(tokens, shortest, dimension=None) -> np.ndarray:
     Raises
     ------
     ValueError
-        If there are fewer axes, fewer or other tokens than that, or one is not finite.
+        If there are fewer axes, fewer or other tokens than that, or one is out of range.
     """
     tokens = numbers(tokens, "tokens")
     if tokens.ndim < 2 or 0 in tokens.shape:
@@ -328,9 +386,17 @@ def sequences(tokens, shortest, dimension=None) -> np.ndarray:
         raise ValueError(f"tokens are {tokens.shape[-2]} in a sequence; there must be at least {shortest}")
     if dimension is not None and tokens.shape[-1] != dimension:
         raise ValueError(f"tokens have dimension {tokens.shape[-1]}; it must be {dimension}")
-    if not np.isfinite(tokens).all():
-        raise ValueError("tokens hold NaN or infinity; they must be finite")
-    return tokens
+    return limited(tokens, "tokens")
+
+
+def limited(values, name) -> np.ndarray:
+    """Numbers as float64, refused by their name with a ValueError unless all are at most 1e20 in modulus."""
+    values = numbers(values, name)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} hold NaN or infinity; they must be finite")
+    if not (np.abs(values) <= LARGEST).all():
+        raise ValueError(f"{name} reach {np.abs(values).max():.4g}; they must be at most {LARGEST:g} in modulus")
+    return values
 
 
 def whole(value, name, smallest) -> int:
@@ -344,6 +410,4 @@ def _weights(values, name, dimension):
     array = numbers(values, name)
     if array.ndim != dimension:
         raise ValueError(f"{name} has {array.ndim} axes; it must have {dimension}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds NaN or infinity; weights must be finite")
-    return array
+    return limited(array, name)

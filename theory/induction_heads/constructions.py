@@ -26,9 +26,9 @@ import math
 
 import numpy as np
 
-from ..arguments import number, shown
-from .attention import AttentionLayer, TwoLayerAttention, whole
-from .lag_selection import value_weights, vandermonde_error
+from ..arguments import number, numbers, shown
+from .attention import LARGEST, AttentionLayer, TwoLayerAttention, limited, whole
+from .lag_selection import checked_nodes, exact_nodes, rounding, value_weights, vandermonde_error, workable_heads
 from .targets import similarity_matrix
 
 
@@ -78,16 +78,11 @@ def ngram_model(similarity, n, nodes) -> TwoLayerAttention:
     Raises
     ------
     ValueError
-        Out of these ranges; with fewer heads than n - 1 the lag n - 1 is out of reach.
+        Out of these ranges; with fewer heads than n - 1 the lag n - 1 is out of reach, and with many the value weights
+        are so large that float64 fetches nothing (:func:`.lag_selection.rounding` reaches 1).
     """
-    n, nodes = whole(n, "n", 2), tuple(nodes)
-    matrix = _square(similarity)
-    if len(matrix) % (n - 1):
-        raise ValueError(f"similarity has size {len(matrix)}; it must be a multiple of n - 1 = {n - 1}")
-    if len(nodes) < n - 1:
-        raise ValueError(f"nodes are {len(nodes)}; n = {n} takes at least {n - 1} heads")
-    values = np.array([value_weights(nodes, lag) for lag in range(1, n)], dtype=np.float64)
-    return _matching_model(matrix, n, np.array([-math.log(node) for node in nodes]), values)
+    matrix, n, nodes = _ngram(similarity, n, nodes)
+    return _matching_model(matrix, n, np.array([-math.log(node) for node in nodes]), lag_values(nodes, n))
 
 
 def bigram_bound(similarity, slope, radius=1.0) -> float:
@@ -99,7 +94,7 @@ def bigram_bound(similarity, slope, radius=1.0) -> float:
     slope : float
         p > 0.
     radius : float
-        r > 0.
+        r > 0, at most 1e20.
     """
     return 2.0 * _radius(radius) ** 3 * float(np.abs(_square(similarity)).sum()) * math.exp(-_slope(slope))
 
@@ -107,11 +102,20 @@ def bigram_bound(similarity, slope, radius=1.0) -> float:
 def ngram_bound(similarity, n, nodes, radius=1.0) -> float:
     """``r^3 ||W||_{1,1} (eps_q (1 + eps_k) + eps_k)``, above the error of :func:`ngram_model`; parameters as there.
 
-    ``radius`` bounds the moduli of the tokens.
+    ``radius`` bounds the moduli of the tokens.  The lag errors are exact, each with
+    :func:`.lag_selection.rounding` of its value weights added: what float64 makes of the layer is within the bound.
+
+    Raises
+    ------
+    ValueError
+        As :func:`ngram_model`.
     """
-    errors = [float(vandermonde_error(nodes, lag)) for lag in range(1, whole(n, "n", 2))]
+    matrix, n, nodes = _ngram(similarity, n, nodes)
+    exact = exact_nodes(nodes)
+    errors = [float(vandermonde_error(exact, lag)) + rounding(values)
+              for lag, values in enumerate(lag_values(nodes, n), 1)]
     key, query = max(errors), max(errors[:-1], default=0.0)
-    return _radius(radius) ** 3 * float(np.abs(_square(similarity)).sum()) * (query * (1.0 + key) + key)
+    return _radius(radius) ** 3 * float(np.abs(matrix).sum()) * (query * (1.0 + key) + key)
 
 
 def hardest_sequence(length) -> np.ndarray:
@@ -133,8 +137,40 @@ def hardest_sequence(length) -> np.ndarray:
     return (1.0 - 2.0 * (np.arange(whole(length, "length", 3)) % 2))[:, None]
 
 
+def lag_values(nodes, n) -> np.ndarray:
+    """Value weights of the lags 1..n-1 in float64.
+
+    Parameters
+    ----------
+    nodes : sequence, length H >= n - 1
+        ``e^{-p_h}``, distinct, in (0, 1).
+    n : int
+        At least 2.
+
+    Returns
+    -------
+    ndarray, shape (n-1, H)
+
+    Raises
+    ------
+    ValueError
+        Out of these ranges, or if :func:`.lag_selection.rounding` of a lag reaches 1: float64 fetches nothing then.
+    """
+    n, nodes = whole(n, "n", 2), checked_nodes(nodes)
+    if len(nodes) < n - 1:
+        raise ValueError(f"nodes are {len(nodes)}; n = {n} takes at least {n - 1} heads")
+    found = numbers([value_weights(nodes, lag) for lag in range(1, n)], "value weights")
+    for lag, values in enumerate(found, 1):
+        if not rounding(values) < 1:
+            most = workable_heads(max(nodes), n - 1, len(nodes))
+            raise ValueError(f"nodes are {len(nodes)}; float64 loses lag {lag} in rounding, on equally spaced nodes up "
+                             f"to {float(max(nodes)):.4g} it bears at most {most} heads for n = {n}")
+    return found
+
+
 def previous_tokens(size, dimension) -> np.ndarray:
-    """``W_E``, shape (size d, d): a token goes to block 0 of the residual stream."""
+    """``W_E``, shape (size d, d), for size, d >= 1: a token goes to block 0 of the residual stream."""
+    size, dimension = whole(size, "size", 1), whole(dimension, "dimension", 1)
     return np.eye(size * dimension, dimension)
 
 
@@ -146,15 +182,24 @@ def lag_layer(slopes, values, dimension, width) -> AttentionLayer:
     slopes : array_like, shape (H,)
     values : array_like, shape (lags, H)
     dimension : int
-        d; block i is the coordinates i d, ..., (i+1) d - 1.
+        d >= 1; block i is the coordinates i d, ..., (i+1) d - 1.
     width : int
         D >= (lags + 1) d.
+
+    Raises
+    ------
+    ValueError
+        Out of these ranges.
     """
-    lags, heads = np.shape(values)
+    values, dimension = limited(values, "value weights"), whole(dimension, "dimension", 1)
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f"value weights have shape {values.shape}; it must be (lags, H)")
+    lags, heads = values.shape
+    width = whole(width, "width", (lags + 1) * dimension)
     identity = np.eye(dimension)
     output = np.zeros((heads, width, dimension))
     for lag in range(1, lags + 1):
-        output[:, lag * dimension:(lag + 1) * dimension] = np.asarray(values)[lag - 1, :, None, None] * identity
+        output[:, lag * dimension:(lag + 1) * dimension] = values[lag - 1, :, None, None] * identity
     nothing = np.zeros((heads, dimension, width))
     return AttentionLayer(slopes, nothing, nothing, np.tile(np.eye(dimension, width), (heads, 1, 1)), output)
 
@@ -163,10 +208,31 @@ def patch_readers(n, dimension, width) -> tuple:
     """Matrices that read the query and the key patch from ``h_s``, each of shape ((n-1) d, D), oldest token first.
 
     The query patch is blocks n-2, ..., 0; the key patch is blocks n-1, ..., 1.
+
+    Parameters
+    ----------
+    n : int
+        At least 2.
+    dimension : int
+        d >= 1.
+    width : int
+        D >= n d.
     """
+    n, dimension = whole(n, "n", 2), whole(dimension, "dimension", 1)
+    width = whole(width, "width", n * dimension)
     blocks = np.eye(n * dimension, width).reshape(n, dimension, width)
     size = ((n - 1) * dimension, width)
     return blocks[:n - 1][::-1].reshape(size), blocks[1:][::-1].reshape(size)
+
+
+def _ngram(similarity, n, nodes):
+    n, nodes = whole(n, "n", 2), checked_nodes(nodes)
+    matrix = _square(similarity)
+    if len(matrix) % (n - 1):
+        raise ValueError(f"similarity has size {len(matrix)}; it must be a multiple of n - 1 = {n - 1}")
+    if len(nodes) < n - 1:
+        raise ValueError(f"nodes are {len(nodes)}; n = {n} takes at least {n - 1} heads")
+    return matrix, n, nodes
 
 
 def _matching_model(matrix, n, slopes, values):
@@ -180,7 +246,8 @@ def _matching_model(matrix, n, slopes, values):
 
 
 def _square(similarity):
-    size = np.shape(similarity)
+    similarity = numbers(similarity, "similarities")
+    size = similarity.shape
     if len(size) != 2 or size[0] != size[1] or size[0] == 0:
         raise ValueError(f"similarity has shape {size}; it must be square")
     return similarity_matrix(similarity, size[0])
@@ -193,6 +260,6 @@ def _slope(slope):
 
 
 def _radius(radius):
-    if not 0 < number(radius, "radius") < math.inf:
-        raise ValueError(f"radius is {shown(radius)}; it must be above 0 and finite")
+    if not 0 < number(radius, "radius") <= LARGEST:
+        raise ValueError(f"radius is {shown(radius)}; it must be above 0 and at most {LARGEST:g}, as for tokens")
     return float(radius)

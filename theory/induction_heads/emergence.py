@@ -24,6 +24,7 @@ from .population_loss import LARGEST_SIMILARITY, checked_dimension
 COLUMNS = 8
 TOLERANCE = 1e-11
 MOST_STEPS = 100_000
+LARGEST_WEIGHT, SMALLEST_SCALE = 1e9, 1e-300
 
 
 def emergence_times(weight, similarity, scale, ratio=0.5, dimension=1):
@@ -32,8 +33,8 @@ def emergence_times(weight, similarity, scale, ratio=0.5, dimension=1):
     Parameters
     ----------
     weight, similarity, scale : array_like
-        alpha > 0, y between 0 and ``1/sqrt(2)``, and ``sigma = b = w`` at the start with ``0 < sigma < sqrt(y)``;
-        shapes that broadcast.
+        alpha, ``0 < alpha <= 1e9``; y between 0 and ``1/sqrt(2)``; and ``sigma = b = w`` at the start, ``1e-300 <=
+        sigma < sqrt(y)``; shapes that broadcast.
     ratio : float
         r, between 0 and 1, ends excluded.
     dimension : int
@@ -51,13 +52,17 @@ def emergence_times(weight, similarity, scale, ratio=0.5, dimension=1):
     RuntimeError
         If some flow does not get there.
     """
-    weight, y, sigma = np.broadcast_arrays(numbers(weight, "weights"), numbers(similarity, "similarities"),
-                                           numbers(scale, "scales"))
+    given = numbers(weight, "weights"), numbers(similarity, "similarities"), numbers(scale, "scales")
+    try:
+        weight, y, sigma = np.broadcast_arrays(*given)
+    except ValueError:
+        raise ValueError("weights, similarities and scales have shapes " + ", ".join(str(each.shape) for each in given)
+                         + "; they must broadcast") from None
     ratio, dimension = checked_fraction(ratio, "ratio"), checked_dimension(dimension)
     for name, values, good, limits in (
-            ("weight", weight, (weight > 0) & (weight < math.inf), "finite and > 0"),
+            ("weight", weight, (weight > 0) & (weight <= LARGEST_WEIGHT), f"> 0 and <= {LARGEST_WEIGHT:g}"),
             ("similarity", y, (y > 0) & (y < LARGEST_SIMILARITY), "> 0 and < 1/sqrt(2) = 0.7071"),
-            ("scale", sigma, (sigma > 0) & (sigma * sigma < y), "> 0 and < sqrt(y)")):
+            ("scale", sigma, (sigma >= SMALLEST_SCALE) & (sigma * sigma < y), f">= {SMALLEST_SCALE:g} and < sqrt(y)")):
         if not good.all():
             raise ValueError(f"{name} is {shown(float(values[~good][0]))}; it must be {limits}")
     c = 1.0 / (1.0 + weight)
@@ -107,7 +112,7 @@ def _step(beta, logarithm, h, c, y, d, table):
         table[row, 0], table[row, 1] = new1, new2
     last = table[COLUMNS - 1]
     error = max(abs(last[0] - table[COLUMNS - 2, 0]), abs(last[1] - table[COLUMNS - 2, 1]))
-    return last[0], last[1], error / max(1.0, abs(logarithm))   # where l is large, so is its rounding
+    return last[0], last[1], error / max(1.0, abs(logarithm), abs(beta))   # what is large has large rounding
 
 
 @numba.njit(cache=True)

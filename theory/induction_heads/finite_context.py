@@ -27,6 +27,13 @@ has the mean ``x x_L``, whatever N:
 The loss ``(1/2) [b^2 Q(x,x) - 2bc Q(x,y) + c^2 Q(y,y)]``, Q = A + C/N, still vanishes at (c, y) only; its flow passes
 ``x = fraction y`` later than that of the infinite context, ``T = N T_0 [1 + delta/N + O(N^-2)]``.
 
+*The plateau.*  At x = 0 the best b is still c, and by ``dC/dx(0, y) = -y [A'(y^2) + 3 y^2]`` for d = 1 a small x
+grows at the rate ``4 c^2 y [1 - e/N + O(N^-2)]`` of t/N,
+
+    e = A'(y^2) + 3 y^2,
+
+so that the logarithm in the time of emergence costs ``N/(4 c^2 y) (1 + e/N)`` per unit of ``log(1/sigma^2)``.
+
 *Separate query and key*: where the logit scale is the product of two weights that start equal, ``x = q k`` in place of
 ``w^2``, it grows half as fast, and the logarithm in the time of emergence counts twice.
 """
@@ -38,10 +45,12 @@ import numpy as np
 from ..arguments import number, numbers, shown
 from .four_gram import checked_fraction
 from .gradient_flow import crossing_time
-from .population_loss import checked_dimension, moments
+from .population_loss import checked_dimension, checked_task, moments, together
 
 LARGEST_SIMILARITY = 1.0 / math.sqrt(6.0)
 """Beyond, the correction is not O(1/N)."""
+MOST_INVERSE_KEYS = 0.5
+"""1/N of the two keys of the shortest context, L = 4."""
 NUDGE = 1e-4
 """Of 1/N about 0, by which ``delta`` is differenced: its error is O(NUDGE^2)."""
 
@@ -62,7 +71,7 @@ def moment_correction(first, second, dimension=1):
         For scales out of range.
     """
     d = checked_dimension(dimension)
-    x, y = numbers(first, "logit scales"), numbers(second, "logit scales")
+    x, y = together(first, second, ("first logit scales", "second logit scales"))
     reach = np.maximum(x, y) ** 2 + 2.0 * x * y
     if not ((x >= 0) & (y >= 0) & (reach < 0.5)).all():
         raise ValueError(f"max(x, y)^2 + 2xy reaches {np.max(reach):.6g}; x and y must be >= 0 and it must be below "
@@ -78,7 +87,7 @@ def self_average_moment(first, second, keys, dimension=1):
     first, second : array_like
         The logit scales x and y, not negative, ``max(x, y)^2 < 1/2``.
     keys : float
-        N.
+        N >= 1.
     dimension : int
         d >= 1.
 
@@ -88,7 +97,9 @@ def self_average_moment(first, second, keys, dimension=1):
         For scales out of range.
     """
     d = checked_dimension(dimension)
-    x, y = numbers(first, "logit scales"), numbers(second, "logit scales")
+    x, y = together(first, second, ("first logit scales", "second logit scales"))
+    if not 1 <= number(keys, "keys") < math.inf:
+        raise ValueError(f"keys is {shown(keys)}; it must be finite and >= 1")
     if not ((x >= 0) & (y >= 0) & (np.maximum(x, y) ** 2 < 0.5)).all():
         raise ValueError(f"logit scales reach {max(np.max(x), np.max(y)):.6g}; they must be >= 0 and < 1/sqrt(2) = "
                          "0.7071")
@@ -124,7 +135,7 @@ def similarity_time(task, scale, fraction=0.5, inverse_keys=0.0, separate=False)
     fraction : float
         Between 0 and 1, ends excluded.
     inverse_keys : float
-        1/N of the loss with its first correction; 0 for the loss of the infinite context.
+        1/N of the loss with its first correction, 0 to 1/2; 0 for the loss of the infinite context.
     separate : bool
         Query and key are weights of their own, both sigma at the start.
 
@@ -133,9 +144,19 @@ def similarity_time(task, scale, fraction=0.5, inverse_keys=0.0, separate=False)
     ValueError
         For arguments out of range; with a correction also for ``y >= 1/sqrt(6)``.
     RuntimeError
-        If the integrator gives up.
+        If the integrator gives up, or the fraction is not passed.
     """
-    scale, fraction, c, y = number(scale, "scale"), checked_fraction(fraction), task.induction, task.similarity
+    if not 0 <= number(inverse_keys, "inverse_keys") <= MOST_INVERSE_KEYS:
+        raise ValueError(f"inverse_keys is {shown(inverse_keys)}; it must be in [0, {MOST_INVERSE_KEYS:g}]")
+    return _similarity_time(task, scale, fraction, inverse_keys, separate)
+
+
+def _similarity_time(task, scale, fraction, inverse_keys, separate):
+    """The same for 1/N of either sign."""
+    c, y = checked_task(task).induction, task.similarity
+    scale, fraction = number(scale, "scale"), checked_fraction(fraction)
+    if not isinstance(separate, bool | np.bool_):
+        raise ValueError(f"separate is {shown(separate)}; it must be True or False")
     if inverse_keys and not y < LARGEST_SIMILARITY:
         raise ValueError(f"similarity is {y:g}; it must be < 1/sqrt(6) = 0.4082, or the deviation is not O(1/N)")
     if not 0 < scale**2 < fraction * y:
@@ -157,7 +178,10 @@ def similarity_time(task, scale, fraction=0.5, inverse_keys=0.0, separate=False)
         return np.array([c * (cross + inverse_keys * more) - b * (own + inverse_keys * most), -speed * w * by_x])
 
     horizon = 100.0 * (1.0 + math.log(y / scale**2) + 1.0 / (1.0 - fraction)) / (c * c * y)
-    return crossing_time(slope, [scale, scale], lambda state: 2.0 - state[1] ** 2 / (fraction * y), 1.0, horizon)
+    found = crossing_time(slope, [scale, scale], lambda state: 2.0 - state[1] ** 2 / (fraction * y), 1.0, horizon)
+    if found == math.inf:
+        raise RuntimeError(f"w^2 does not pass {fraction:g} of {y:g} by t/N = {horizon:.3g} at 1/N = {inverse_keys:g}")
+    return found
 
 
 def emergence_delay(task, scale, fraction=0.5, separate=False):
@@ -168,8 +192,27 @@ def emergence_delay(task, scale, fraction=0.5, separate=False):
     task, scale, fraction, separate
         As for :func:`similarity_time`; y < 1/sqrt(6).
     """
-    at = [similarity_time(task, scale, fraction, nudge, separate) for nudge in (-NUDGE, 0.0, NUDGE)]
+    at = [_similarity_time(task, scale, fraction, nudge, separate) for nudge in (-NUDGE, 0.0, NUDGE)]
     return (at[2] - at[0]) / (2.0 * NUDGE * at[1])
+
+
+def plateau_delay(similarity):
+    """``e = A'(y^2) + 3 y^2``: among N keys a small ``w^2`` takes ``1 + e/N + O(N^-2)`` times as long to grow.
+
+    Parameters
+    ----------
+    similarity : array_like
+        y, between 0 and ``1/sqrt(6)``, ends excluded; d = 1.
+
+    Raises
+    ------
+    ValueError
+        For y out of range.
+    """
+    y = numbers(similarity, "similarities")
+    if not ((y > 0) & (y < LARGEST_SIMILARITY)).all():
+        raise ValueError(f"similarity is {shown(similarity)}; it must be > 0 and < 1/sqrt(6) = 0.4082")
+    return moments(y * y, 1)[1] + 3.0 * y * y
 
 
 def _mixed(x, y, d):

@@ -28,11 +28,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arguments import number, shown
+from ..arguments import number, numbers, shown
 from .gradient_flow import crossing_time, integrated
+from .population_loss import checked_task, together
 
 ENCODINGS = ("linear", "quadratic")
 SERIES_BELOW = 0.1
+SMALLEST_QUADRATIC = 1e-20
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +71,11 @@ def attention_sums(slope, keys):
     Raises
     ------
     ValueError
-        For a slope out of range.
+        For a slope or keys out of range.
     """
-    p = np.asarray(slope, float)
+    p, keys = numbers(slope, "slopes"), number(keys, "keys")
+    if not (keys >= 1 and (keys == math.inf or keys == int(keys))):
+        raise ValueError(f"keys is {shown(keys)}; it must be an integer >= 1, or inf")
     if not (np.isfinite(p).all() and ((p > 0) | ((p == 0) & (keys < math.inf))).all()):
         raise ValueError(f"slope is {shown(slope)}; it must be finite, and > 0 (or 0 in a finite context)")
     return _sums(p, keys)
@@ -86,9 +90,9 @@ def four_gram_loss(task, value, slope):
     value, slope : array_like
         a, and p as in :func:`attention_sums`.
     """
-    p = np.asarray(slope, float)
-    attention_sums(p, task.keys)
-    return _loss(task, np.asarray(value, float), p)
+    a, p = together(value, slope, ("values of a", "slopes"))
+    attention_sums(p, checked_task(task).keys)
+    return _loss(task, a, p)
 
 
 def four_gram_rates(task, value, slope, encoding="linear"):
@@ -100,7 +104,19 @@ def four_gram_rates(task, value, slope, encoding="linear"):
     value, slope : float or ndarray
     encoding : {"linear", "quadratic"}
         Whether the flow is that of p, or of q with ``p = q^2``: then p' is 4p times as large.
+
+    Raises
+    ------
+    ValueError
+        For arguments out of range.
     """
+    _checked_encoding(encoding)
+    a, p = together(value, slope, ("values of a", "slopes"))
+    attention_sums(p, checked_task(task).keys)
+    return _rates(task, a, p, encoding)
+
+
+def _rates(task, value, slope, encoding):
     first, concentration, first_slope, concentration_slope = _sums(slope, task.keys)
     gamma, d = task.four_gram, task.dimension
     speed = d * (gamma * value * first_slope - 0.5 * value**2 * concentration_slope)
@@ -131,6 +147,7 @@ def four_gram_flow(task, scale, times, encoding="linear"):
     RuntimeError
         If the integrator gives up.
     """
+    checked_task(task)
     start = _start(scale, encoding)
     states = integrated(_slope(task, encoding), start, times)
     return FourGramPath(np.atleast_1d(np.asarray(times, float)), states[:, 0], states[:, 1],
@@ -152,10 +169,12 @@ def learning_time(task, scale, fraction=0.5, encoding="linear"):
     Raises
     ------
     ValueError
-        For arguments out of range.
+        For arguments out of range; with a quadratic encoding also for sigma below 1e-20, as times are of its inverse.
     """
     fraction = checked_fraction(fraction)
-    start, gamma, d = _start(scale, encoding), task.four_gram, task.dimension
+    start, gamma, d = _start(scale, encoding), checked_task(task).four_gram, task.dimension
+    if encoding == "quadratic" and start.min() < SMALLEST_QUADRATIC:
+        raise ValueError(f"scale is {shown(scale)}; with a quadratic encoding it must be >= {SMALLEST_QUADRATIC:g}")
     # the escape takes a logarithm of the start or of N (with p = q^2 a power), the tail 1/(2 gamma^2 fraction)
     slow = 1.0 / start.min() if encoding == "quadratic" else 1.0 - math.log(start.min())
     horizon = 100.0 * (slow / gamma + 1.0 / (gamma**2 * fraction)) * (1.0 - math.log(fraction)) / d
@@ -177,11 +196,28 @@ def checked_fraction(fraction, name="fraction"):
     return value
 
 
-def _start(scale, encoding):
-    if encoding not in ENCODINGS:
+def start_pair(scale):
+    """Two starting values: the pair that is given, or the one number twice.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    values = numbers(scale, "values of scale") if np.ndim(scale) else np.array(number(scale, "scale"))
+    if values.shape not in ((), (2,)):
+        raise ValueError(f"scale is {shown(scale)}; it must be one number, or a pair")
+    return [float(value) for value in np.broadcast_to(values, (2,))]
+
+
+def _checked_encoding(encoding):
+    if not isinstance(encoding, str) or encoding not in ENCODINGS:
         raise ValueError(f"encoding is {shown(encoding)}; it must be one of {', '.join(ENCODINGS)}")
-    value, slope = (scale, scale) if np.ndim(scale) == 0 else scale
-    start = np.array([number(value, "scale"), number(slope, "scale")])
+
+
+def _start(scale, encoding):
+    _checked_encoding(encoding)
+    start = np.array(start_pair(scale))
     if not (np.isfinite(start).all() and (start > 0).all()):
         raise ValueError(f"scale is {shown(scale)}; it must be finite and > 0")
     return start
@@ -189,7 +225,7 @@ def _start(scale, encoding):
 
 def _slope(task, encoding):
     def slope(state):
-        return four_gram_rates(task, state[0], max(state[1], 1e-300), encoding)
+        return _rates(task, state[0], max(state[1], 1e-300), encoding)
     return slope
 
 

@@ -40,9 +40,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arguments import number, numbers, shown
-from .four_gram import checked_fraction
-from .gradient_flow import integrated
-from .population_loss import LARGEST_SIMILARITY, checked_dimension, context_moment, moments
+from .four_gram import checked_fraction, start_pair
+from .gradient_flow import crossing_time, integrated
+from .population_loss import LARGEST_SIMILARITY, checked_dimension, checked_task, context_moment, moments, together
 
 LOGITS = ("quadratic", "linear")
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(96)
@@ -82,21 +82,22 @@ def induction_loss(task, value, similarity):
     ValueError
         If ``x^2`` is not below 1/2.
     """
-    b, x = numbers(value, "values of b"), numbers(similarity, "similarities")
+    checked_task(task)
+    b, x = together(value, similarity, ("values of b", "similarities"))
     context_moment(x * x)
     return _loss(task, b, x)
 
 
 def slaved_value(task, similarity):
     """``b_* = c A(xy)/A(x^2)``, the best value for a given similarity x."""
-    x, y = numbers(similarity, "similarities"), task.similarity
+    x, y = numbers(similarity, "similarities"), checked_task(task).similarity
     context_moment(x * x)
     return task.induction * ((1.0 - 2.0 * x * x) / (1.0 - 2.0 * x * y)) ** (0.5 * task.dimension)
 
 
 def separable_rate(task, similarity):
     """``dx/dtau`` where b is slaved to x."""
-    x, y, d = numbers(similarity, "similarities"), task.similarity, task.dimension
+    x, y, d = numbers(similarity, "similarities"), checked_task(task).similarity, task.dimension
     context_moment(x * x)
     return 4.0 * (task.induction * d) ** 2 * x * (y - x) / _clock(x, y, d)
 
@@ -108,8 +109,22 @@ def induction_rates(task, value, key, logit="quadratic"):
     ----------
     task : Task
     value, key : float or ndarray
+        b, and w with ``w^4 < 1/2`` (x with ``x^2 < 1/2``).
     logit : {"quadratic", "linear"}
+
+    Raises
+    ------
+    ValueError
+        For arguments out of range.
     """
+    _checked_logit(logit)
+    value, key = together(value, key, ("values of b", "keys"))
+    context_moment(key**4 if logit == "quadratic" else key**2)
+    return rates(checked_task(task), value, key, logit)
+
+
+def rates(task, value, key, logit="quadratic"):
+    """:func:`induction_rates` for integrators: nothing is checked, moments are kept finite."""
     c, y = task.induction, task.similarity
     x = key * key if logit == "quadratic" else key
     own, own_slope, _ = moments(x * x, task.dimension)
@@ -142,20 +157,60 @@ def induction_flow(task, scale, times, logit="quadratic"):
     RuntimeError
         If the integrator gives up.
     """
-    if logit not in LOGITS:
-        raise ValueError(f"logit is {shown(logit)}; it must be one of {', '.join(LOGITS)}")
-    value, key = (scale, scale) if np.ndim(scale) == 0 else scale
-    value, key = number(value, "scale"), number(key, "scale")
+    checked_task(task)
+    _checked_logit(logit)
+    value, key = start_pair(scale)
     if not (math.isfinite(value) and 0 <= key and 2 * key**4 < 1 and (np.ndim(scale) or value > 0)):
         raise ValueError(f"scale is {shown(scale)}; it must be > 0 (of a pair, w >= 0) with w^4 < 1/2")
     start = (value, key if logit == "quadratic" else key * key)
-    states = integrated(lambda state: np.array(induction_rates(task, *state, logit)), start, times)
+    states = integrated(lambda state: np.array(rates(task, *state, logit)), start, times)
     x = states[:, 1] ** 2 if logit == "quadratic" else states[:, 1]
     return InductionPath(np.atleast_1d(np.asarray(times, float)), states[:, 0], x, _loss(task, states[:, 0], x))
 
 
+def half_time(task, scale, logit="quadratic", ratio=0.5):
+    """Scaled time at which the loss is half its plateau, or `ratio` of it, from ``b = 0`` and ``x = sigma^2``.
+
+    Parameters
+    ----------
+    task : Task
+    scale : float
+        sigma > 0, ``sigma^2 < y``.
+    logit : {"quadratic", "linear"}
+        As for :func:`induction_flow`.
+    ratio : float
+        Between 0 and 1, ends excluded.
+
+    Returns
+    -------
+    float
+        inf for what takes longer than 1e4.
+
+    Raises
+    ------
+    ValueError
+        For arguments out of range.
+    RuntimeError
+        If the integrator gives up.
+    """
+    y, scale, ratio = checked_task(task).similarity, number(scale, "scale"), checked_fraction(ratio, "ratio")
+    _checked_logit(logit)
+    if not 0 < scale < math.sqrt(y):
+        raise ValueError(f"scale is {shown(scale)}; it must be > 0 and < {math.sqrt(y):.4g}, sqrt(y)")
+
+    def slope(state):
+        return np.array(rates(task, *state, logit))
+
+    def loss(state):
+        x = state[1] ** 2 if logit == "quadratic" else state[1]
+        return float(induction_loss(task, state[0], min(x, 0.7)))
+
+    return crossing_time(slope, (0.0, scale if logit == "quadratic" else scale**2), loss, ratio * plateau(task), 1e4)
+
+
 def plateau(task):
     """``N L_IH = c^2 (A(y^2) - d)/2`` on the plateau, where b = c and w = 0."""
+    checked_task(task)
     return 0.5 * task.induction**2 * task.dimension * math.expm1(-0.5 * task.dimension
                                                                  * math.log1p(-2.0 * task.similarity**2))
 
@@ -221,8 +276,17 @@ def emergence_constants(similarity, ratio=0.5, dimension=1):
     Raises
     ------
     ValueError
-        For arguments out of range.
+        For arguments out of range, also where the constants leave float64.
     """
+    with np.errstate(all="ignore"):
+        constant, delay = _quadratures(similarity, ratio, dimension)
+    if not (np.isfinite(constant).all() and np.isfinite(delay).all()):
+        raise ValueError(f"ratio and dimension are {shown(ratio)} and {shown(dimension)}; in float64 the constants are "
+                         "finite for larger ratios or smaller dimensions only")
+    return constant, delay
+
+
+def _quadratures(similarity, ratio, dimension):
     end, d = similarity_at(similarity, ratio, dimension), dimension
     y, end = np.broadcast_arrays(_similarities(similarity)[..., None], end[..., None])
     x, weights = 0.5 * end * (1.0 + NODES), 0.5 * end * WEIGHTS
@@ -253,7 +317,7 @@ def emergence_time(task, scale, ratio=0.5, lag=True):
     ValueError
         For arguments out of range.
     """
-    scale, c, y, d = number(scale, "scale"), task.induction, task.similarity, task.dimension
+    scale, c, y, d = number(scale, "scale"), checked_task(task).induction, task.similarity, task.dimension
     if not 0 < scale < min(c, math.sqrt(y)):
         raise ValueError(f"scale is {shown(scale)}; it must be > 0 and < {min(c, math.sqrt(y)):.4g}, the "
                          "smaller of c and sqrt(y)")
@@ -264,7 +328,7 @@ def emergence_time(task, scale, ratio=0.5, lag=True):
 
 def hessian(task):
     """Hessian of ``N L_IH`` by (b, w) at its minimum (c, sqrt y), shape (2, 2)."""
-    c, y = task.induction, task.similarity
+    c, y = checked_task(task).induction, task.similarity
     own, slope, curvature = moments(np.float64(y * y), task.dimension)
     mixed = 2.0 * c * y**1.5 * slope
     return np.array([[own, mixed], [mixed, 4.0 * c * c * y * (slope + y * y * curvature)]])
@@ -276,6 +340,11 @@ def final_rate(task):
     determinant = own * key - mixed * mixed
     half_trace = 0.5 * (own + key)
     return 2.0 * determinant / (half_trace + math.hypot(0.5 * (own - key), mixed))
+
+
+def _checked_logit(logit):
+    if not isinstance(logit, str) or logit not in LOGITS:
+        raise ValueError(f"logit is {shown(logit)}; it must be one of {', '.join(LOGITS)}")
 
 
 def _similarities(values):

@@ -25,10 +25,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arguments import number, numbers, shown
-from .four_gram import four_gram_flow
-from .gradient_flow import crossing_time, integrated
+from .four_gram import checked_fraction, four_gram_flow
+from .gradient_flow import checked_start, crossing_time, integrated
 from .induction_block import induction_flow, plateau
-from .population_loss import PARAMETERS, four_gram_loss, scaled_induction_loss, slopes
+from .population_loss import PARAMETERS, checked_task, four_gram_loss, scaled_induction_loss, slopes
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,15 @@ class TrainingPath:
     induction: np.ndarray
 
     def parameter(self, name):
-        """One scalar by name, shape (T,)."""
+        """One scalar by name, shape (T,).
+
+        Raises
+        ------
+        ValueError
+            For a name that is none of ``PARAMETERS``.
+        """
+        if name not in PARAMETERS:
+            raise ValueError(f"parameter is {shown(name)}; it must be one of {', '.join(PARAMETERS)}")
         return self.parameters[:, PARAMETERS.index(name)]
 
 
@@ -80,6 +88,10 @@ def stage_one_flow(task, value, slope, start, times):
     RuntimeError
         If the integrator gives up.
     """
+    checked_task(task)
+    start = numbers(start, "starting values")
+    if start.shape != (2,):
+        raise ValueError(f"start has shape {start.shape}; it must be a pair, p1 and w1")
     for name, size in (("value", value), ("slope", slope), ("start p1", start[0])):
         if not 0 < number(size, name) < math.inf:
             raise ValueError(f"{name} is {shown(size)}; it must be finite and > 0")
@@ -172,7 +184,7 @@ def joint_times(task, start, fraction=0.5):
     ValueError
         For arguments out of range.
     """
-    start, slope = _joint_start(task, start), _joint_slope(task)
+    start, slope, fraction = _joint_start(task, start), _joint_slope(task), checked_fraction(fraction)
     horizon = 1e4 * task.keys / (task.induction**2 * task.similarity)
     unlearned = 0.5 * task.dimension * task.four_gram**2
     return (crossing_time(slope, start, lambda x: four_gram_loss(task, _inside(x)), fraction * unlearned, horizon),
@@ -196,7 +208,7 @@ def _joint_slope(task):
 
 
 def _finite_length(task):
-    if task.length == math.inf:
+    if checked_task(task).length == math.inf:
         raise ValueError("length is inf; it must be finite, or the induction head is never learned")
 
 
@@ -204,6 +216,7 @@ def _joint_start(task, start):
     _finite_length(task)
     start = np.broadcast_to(numbers(start, "starting values"), (6,)) if np.ndim(start) == 0 else numbers(
         start, "starting values")
+    checked_start(start)
     four_gram_loss(task, start)
     scaled_induction_loss(task, start)
     return start

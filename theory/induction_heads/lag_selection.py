@@ -40,16 +40,21 @@ them.
 """
 
 import math
+from fractions import Fraction
 from numbers import Real
 
 import numpy as np
 from scipy.optimize import linprog
 
-from ..arguments import number, shown
+from ..arguments import number, numbers, shown
 from .attention import whole
 
 LARGEST_CONTEXT = 100_000
 """Largest number of lags kept of an infinite context."""
+LARGEST_PROGRAM = 1000
+"""Largest number of lags in a linear program."""
+SMALLEST_NODE = 1e-300
+"""The slope of a smaller one, ``-log u``, is beyond float64 where u is."""
 
 
 def spaced_nodes(heads, largest) -> tuple:
@@ -74,7 +79,8 @@ def spaced_nodes(heads, largest) -> tuple:
 
 
 def elementary_symmetric(values) -> list:
-    """``e_0, ..., e_n`` of n values, of their type: the sums of products of k of them."""
+    """``e_0, ..., e_n`` of n finite values, of their type: the sums of products of k of them."""
+    values = _numbered(values)
     sums = [1 + 0 * values[0] if len(values) else 1]
     for value in values:
         longer = [*sums, 0]
@@ -107,6 +113,8 @@ def lag_weights(nodes, lag) -> tuple:
         product = 1 + 0 * node
         for other in rest:
             product = product * (node - other)
+        if not product:
+            raise ValueError(f"nodes are {shown(nodes)}; floats lose their products, they must be fractions or larger")
         weights.append(sign * elementary_symmetric(rest)[len(nodes) - lag] / product)
     return tuple(weights)
 
@@ -203,8 +211,12 @@ def folded(weights, visible) -> np.ndarray:
     -------
     ndarray, shape (visible,)
     """
-    weights, visible = np.asarray(weights), whole(visible, "visible", 1)
-    padded = np.concatenate([weights, np.zeros(-len(weights) % visible, dtype=weights.dtype)])
+    weights, visible = numbers(weights, "weights"), whole(visible, "visible", 1)
+    if weights.ndim != 1:
+        raise ValueError(f"weights have shape {weights.shape}; it must be (n,)")
+    if not np.isfinite(weights).all():
+        raise ValueError(f"weights are {shown(weights)}; they must be finite")
+    padded = np.concatenate([weights, np.zeros(-len(weights) % visible)])
     return padded.reshape(-1, visible).sum(axis=0)
 
 
@@ -262,8 +274,49 @@ def spaced_error_law(heads, largest, lag) -> float:
 
 
 def rounding(values) -> float:
-    """What rounding can add to a lag error in float64: ``2^-52 sum_h |c_h|``."""
-    return 2.0**-52 * float(sum(abs(value) for value in values))
+    """What rounding can add to a lag error in float64: ``(8 + H/2) 2^-52 sum_h |c_h|``, to first order.
+
+    With slopes ``p = -log u`` in float64 the weight of lag j is off by a few units and by ``p (j - 1)`` of them, which
+    the weights average to ``p/(e^p - 1) <= 1``; that, the exponential, the normaliser and the value weight come to less
+    than 16 half units, and the sum over heads to H.
+
+    Parameters
+    ----------
+    values : sequence, length H
+        ``c_h``, finite.
+    """
+    values = _numbered(values)
+    return (8 + len(values) / 2) * 2.0**-52 * float(sum(abs(value) for value in values))
+
+
+def exact_nodes(nodes) -> tuple:
+    """Nodes as fractions, which floats are: only then is the alternating sum of :func:`vandermonde_error` safe."""
+    return tuple(Fraction(node) if isinstance(node, Real) else node for node in checked_nodes(nodes))
+
+
+def workable_heads(largest, lags, heads) -> int:
+    """Most heads, up to `heads`, on equally spaced nodes for which rounding leaves lags 1..`lags` an error below 1.
+
+    Parameters
+    ----------
+    largest : float
+        U, 0 < U < 1.
+    lags : int
+        At least 1.
+    heads : int
+        Where to begin, at least 1.
+
+    Returns
+    -------
+    int
+        0 if there is no such number.
+    """
+    lags, heads = whole(lags, "lags", 1), whole(heads, "heads", 1)
+    for count in range(heads, lags - 1, -1):
+        nodes = spaced_nodes(count, float(largest))
+        if max(rounding(value_weights(nodes, lag)) for lag in range(1, lags + 1)) < 1:
+            return count
+    return 0
 
 
 def largest_coordinate_bound(nodes):
@@ -275,7 +328,7 @@ def largest_coordinate_bound(nodes):
         Distinct numbers in (0, 1).
     """
     product = 1
-    for node in _nodes(nodes):
+    for node in checked_nodes(nodes):
         product = product * (1 + node)
     return 1 / product
 
@@ -294,7 +347,7 @@ def certificate(nodes, lag) -> list:
     ValueError
         If there are H >= i nodes: then there is none.
     """
-    nodes, lag = _nodes(nodes), whole(lag, "lag", 1)
+    nodes, lag = checked_nodes(nodes), whole(lag, "lag", 1)
     if len(nodes) >= lag:
         raise ValueError(f"nodes are {len(nodes)} for lag {lag}; with {lag} or more of them the lag is within reach")
     sums = elementary_symmetric(nodes)
@@ -314,7 +367,8 @@ def least_error(nodes, lag, lags, criterion="sum") -> float:
     lag : int
         i.
     lags : int
-        T >= i, how many lags count.  A position s sees T = s - 1; of the infinite context it is a lower bound.
+        T >= i, at most 1000, how many lags count.  A position s sees T = s - 1; of the infinite context it is a lower
+        bound.
     criterion : {"sum", "largest"}
         ``sum_{m<T} |v_m - delta_{m,i-1}|`` or the largest of them.
 
@@ -325,10 +379,12 @@ def least_error(nodes, lag, lags, criterion="sum") -> float:
     RuntimeError
         If the solver gives up.
     """
-    nodes = np.array([float(node) for node in _nodes(nodes)])
+    nodes = np.array([float(node) for node in checked_nodes(nodes)])
     lag, lags = whole(lag, "lag", 1), whole(lags, "lags", 1)
     if lags < lag:
         raise ValueError(f"lags is {lags}; it must be at least the lag, {lag}")
+    if lags > LARGEST_PROGRAM:
+        raise ValueError(f"lags is {lags}; it must be at most {LARGEST_PROGRAM}, what a linear program here holds")
     if criterion not in ("sum", "largest"):
         raise ValueError(f"criterion is {shown(criterion)}; it must be 'sum' or 'largest'")
     # An orthonormal basis of the reachable v: powers of nearby nodes are almost parallel.
@@ -343,26 +399,43 @@ def least_error(nodes, lag, lags, criterion="sum") -> float:
     return float(found.fun)
 
 
-def _nodes(nodes):
-    nodes = tuple(nodes)
+def _listed(values, name):
+    try:
+        return tuple(values)
+    except TypeError:
+        raise ValueError(f"{name} are {shown(values)}; they must be a sequence") from None
+
+
+def _numbered(values):
+    values = _listed(values, "values")
+    if not all((isinstance(value, Real) or hasattr(value, "ae")) and abs(value) < math.inf for value in values):
+        raise ValueError(f"values are {shown(values)}; they must be finite numbers")
+    return values
+
+
+def checked_nodes(nodes) -> tuple:
+    """Nodes as a tuple; a ValueError unless they are distinct numbers in (0, 1), at least one."""
+    nodes = _listed(nodes, "nodes")
     if not nodes:
         raise ValueError("nodes are none; there must be at least 1 head")
     if not all((isinstance(node, Real) or hasattr(node, "ae")) and 0 < node < 1 for node in nodes):
         raise ValueError(f"nodes are {shown(nodes)}; all must be above 0 and below 1")
+    if not min(nodes) >= SMALLEST_NODE:
+        raise ValueError(f"nodes go down to {shown(min(nodes))}; they must be at least {SMALLEST_NODE}")
     if len(set(nodes)) < len(nodes):
         raise ValueError(f"nodes are {shown(nodes)}; they must be distinct, or heads are wasted")
     return nodes
 
 
 def _selection(nodes, lag):
-    nodes, lag = _nodes(nodes), whole(lag, "lag", 1)
+    nodes, lag = checked_nodes(nodes), whole(lag, "lag", 1)
     if lag > len(nodes):
         raise ValueError(f"lag is {lag}; {len(nodes)} heads reach lags up to {len(nodes)}")
     return nodes, lag
 
 
 def _weighted(nodes, values):
-    nodes, values = _nodes(nodes), tuple(values)
+    nodes, values = checked_nodes(nodes), _numbered(values)
     if len(values) != len(nodes):
         raise ValueError(f"values are {len(values)}; there must be one for each of the {len(nodes)} nodes")
     return nodes, values

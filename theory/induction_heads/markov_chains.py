@@ -16,6 +16,14 @@ all chains of the probability of a sequence is
 
 and a row with counts n has posterior Dirichlet(n + 1), so that for few states and steps every height is a finite sum;
 the last uses ``E[-p log p] = (a/A) [psi(A+1) - psi(a+1)]`` for p ~ Beta(a, A - a).
+
+*Leaving the uniform height.*  Logits ``O V m`` of the mean m of one-hot tokens, O and V near 0, move by ``O' = G V^T``
+and ``V' = O^T G`` with ``G = E (e_next - 1/k) m^T``, which by symmetry is g times the projection off the constants,
+
+    g = (E m_next - 1/k)/(k - 1).
+
+So two small matrices grow like ``(1 + rate g)^step``, and the height is left after ``log(1/sigma)/log(1 + rate g)``
+steps of SGD plus a number without sigma; with V fixed, O' is g from the start, and no sigma delays it.
 """
 
 import itertools
@@ -26,6 +34,7 @@ from scipy.special import digamma, gammaln
 
 from ..arguments import number, numbers, shown
 from .attention import whole
+from .population_loss import together
 
 HEIGHTS = ("uniform", "unigram", "bigram", "entropy")
 """In this order, from the worst to the best."""
@@ -89,8 +98,17 @@ def bigram_rule(sequences, states, prior=1.0) -> np.ndarray:
 
 
 def cross_entropy(truth, prediction) -> np.ndarray:
-    """``-sum_j P_j log p_j``, shape (...), of probabilities of shape (..., k)."""
-    return -(np.asarray(truth) * np.log(prediction)).sum(axis=-1)
+    """``-sum_j P_j log p_j``, shape (...), of probabilities of shape (..., k); what is predicted must be > 0.
+
+    Raises
+    ------
+    ValueError
+        For a prediction that is not positive, or shapes that do not broadcast.
+    """
+    truth, prediction = together(truth, prediction, ("probabilities", "predictions"))
+    if not (prediction > 0).all():
+        raise ValueError(f"a prediction is {prediction.min():g}; it must be > 0, or what happens costs infinity")
+    return -(truth * np.log(prediction)).sum(axis=-1)
 
 
 def exact_heights(states, length, prior=1.0) -> np.ndarray:
@@ -113,19 +131,46 @@ def exact_heights(states, length, prior=1.0) -> np.ndarray:
         For arguments out of range.
     """
     states, length = whole(states, "states", 2), whole(length, "length", 1)
-    if states**length > MAX_SEQUENCES:
-        raise ValueError(f"length is {length}; with {states} states it must be at most "
-                         f"{int(math.log(MAX_SEQUENCES) / math.log(states) + 1e-9)}, or the sum takes too long")
-    sequences = np.array(list(itertools.product(range(states), repeat=length)))
-    counts = moves(sequences, states)
-    chance = np.exp((gammaln(states) + gammaln(counts + 1).sum(-1) - gammaln(counts.sum(-1) + states)).sum(-1)) / states
-    row = counts[np.arange(len(sequences)), sequences[:, -1]] + 1.0
+    sequences, chance, row = _every_sequence(states, length)
     total = row.sum(axis=-1, keepdims=True)
     truth = row / total
     entropy = (truth * (digamma(total + 1) - digamma(row + 1))).sum(axis=-1)
     costs = (math.log(states), cross_entropy(truth, unigram_rule(sequences, states, prior)),
              cross_entropy(truth, bigram_rule(sequences, states, prior)), entropy)
     return np.array([np.sum(chance * cost) for cost in costs])
+
+
+def frequency_signal(states, length) -> float:
+    """``g``: how much more than 1/k of the tokens in the middle, ``x_2..x_{T-1}``, are the next state, over k - 1.
+
+    These are the tokens that the second layer of a strictly causal model sees (:mod:`.attention`).
+
+    Parameters
+    ----------
+    states, length : int
+        k >= 2 and T >= 3, ``k^T <= 2^20``.
+
+    Raises
+    ------
+    ValueError
+        For arguments out of range.
+    """
+    states, length = whole(states, "states", 2), whole(length, "length", 3)
+    sequences, chance, row = _every_sequence(states, length)
+    share = visits(sequences[:, 1:-1], states) / (length - 2.0)
+    following = row / row.sum(axis=-1, keepdims=True)
+    return float((chance @ (following * share).sum(axis=-1) - 1.0 / states) / (states - 1.0))
+
+
+def _every_sequence(states, length):
+    """All sequences (k^T, T), their probabilities, and the posterior Dirichlet parameters of the last state's row."""
+    if states**length > MAX_SEQUENCES:
+        raise ValueError(f"length is {length}; with {states} states it must be at most "
+                         f"{int(math.log(MAX_SEQUENCES) / math.log(states) + 1e-9)}, or the sum takes too long")
+    sequences = np.array(list(itertools.product(range(states), repeat=length)))
+    counts = moves(sequences, states)
+    chance = np.exp((gammaln(states) + gammaln(counts + 1).sum(-1) - gammaln(counts.sum(-1) + states)).sum(-1)) / states
+    return sequences, chance, counts[np.arange(len(sequences)), sequences[:, -1]] + 1.0
 
 
 def _smoothed(counts, prior):

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arguments import numbers
+from ..arguments import number, numbers, shown
 from .four_gram import checked_fraction
 from .induction_block import plateau
+from .joint_flow import TrainingPath
+from .population_loss import checked_task
 
 NAMES = ("partial learning", "plateau", "emergence", "convergence")
 
@@ -65,6 +67,7 @@ def phases(task, path, learned=0.01, edge=0.01, emerged=0.01):
     Parameters
     ----------
     task : Task
+        Of finite length.
     path : TrainingPath
         Its times should resolve the phases: losses are interpolated, logarithm against logarithm.
     learned : float
@@ -81,8 +84,12 @@ def phases(task, path, learned=0.01, edge=0.01, emerged=0.01):
     Raises
     ------
     ValueError
-        For a fraction that is not between 0 and 1.
+        For a fraction that is not between 0 and 1, or a task or path out of range.
     """
+    if checked_task(task).length == math.inf:
+        raise ValueError("length is inf; it must be finite, or the induction head is never learned")
+    if not isinstance(path, TrainingPath):
+        raise ValueError(f"path is {shown(path)}; it must be a TrainingPath")
     learned, edge = checked_fraction(learned, "learned"), checked_fraction(edge, "edge")
     emerged = checked_fraction(emerged, "emerged")
     if emerged >= 1.0 - edge:
@@ -100,10 +107,23 @@ def first_crossing(times, loss, level):
     Parameters
     ----------
     times, loss : ndarray, shape (T,)
-        Increasing; positive before the crossing.
+        Increasing; not negative.
     level : float
         > 0.
+
+    Raises
+    ------
+    ValueError
+        For arguments out of range.
     """
+    times, loss, level = numbers(times, "times"), numbers(loss, "losses"), number(level, "level")
+    if times.ndim != 1 or not times.size or times.shape != loss.shape or not (np.diff(times) > 0).all():
+        raise ValueError(f"times and losses have shapes {times.shape} and {loss.shape}; they must be equally long, at "
+                         "least one, and times must increase")
+    if not 0 < level < math.inf:
+        raise ValueError(f"level is {level:g}; it must be finite and > 0")
+    if np.isnan(loss).any() or loss.min() < 0:
+        raise ValueError(f"losses are {shown(loss.tolist())}; they must be >= 0, and numbers")
     below = np.flatnonzero(loss <= level)
     if not below.size:
         return math.inf

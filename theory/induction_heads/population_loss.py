@@ -38,6 +38,8 @@ PARAMETERS = ("p1", "w1", "p", "a", "b", "w")
 """The six scalars in the order of an array: slope and value of layer 1, slope and value of the 4-gram head, value and
 key of the induction head."""
 LARGEST_SIMILARITY = 1.0 / math.sqrt(2.0)
+LARGEST_PARAMETER = 1e50
+"""In size, so that no product of parameters leaves float64."""
 NEAREST = 1e-9
 """``1 - 2 w^4 V`` is kept above this inside integrators, whose trial steps may leave the region of finite losses."""
 
@@ -109,6 +111,39 @@ def checked_dimension(dimension):
     return int(dimension)
 
 
+def checked_task(task):
+    """The task, if it is one.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if not isinstance(task, Task):
+        raise ValueError(f"task is {shown(task)}; it must be a Task")
+    return task
+
+
+def together(first, second, names):
+    """Two arrays of finite numbers whose shapes broadcast.
+
+    Raises
+    ------
+    ValueError
+        For anything else; `names` says what they are, in the plural.
+    """
+    arrays = numbers(first, names[0]), numbers(second, names[1])
+    for values, name in zip(arrays, names):
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} hold NaN or infinity; they must be finite")
+    try:
+        np.broadcast_shapes(arrays[0].shape, arrays[1].shape)
+    except ValueError:
+        raise ValueError(f"{names[0]} and {names[1]} have shapes {arrays[0].shape} and {arrays[1].shape}; they must "
+                         "broadcast") from None
+    return arrays
+
+
 def context_moment(z, dimension=1, order=0):
     """``A(z) = d (1 - 2z)^{-d/2}`` or a derivative of it: N times the mean product of two softmax averages.
 
@@ -126,6 +161,8 @@ def context_moment(z, dimension=1, order=0):
         If some z is not below 1/2: a variance would be infinite.
     """
     z = numbers(z, "values of z")
+    if isinstance(order, bool) or order not in (0, 1, 2):
+        raise ValueError(f"order is {shown(order)}; it must be 0, 1 or 2")
     if not (z < 0.5).all():
         raise ValueError(f"z reaches {np.max(z):.6g}; it must be below 1/2, or a variance is infinite")
     return moments(z, checked_dimension(dimension))[order]
@@ -157,10 +194,15 @@ def four_gram_loss(task, parameters):
     ValueError
         For parameters out of range.
     """
+    checked_task(task)
     p1, w1, p, a, _, _ = _checked(parameters)
     u, v = np.exp(-p1), np.exp(-p)
     _, squared = _overlaps(p1, p)
-    missed = -np.expm1(np.log1p(-u * u) + np.log1p(-v * v) + np.log1p(-u * v) - np.log1p(u * v))
+    # near p = 0 the logarithms of hyperbolic tangents, where 1 - u^2 is rounding
+    few, less = np.minimum(u, 0.5), np.minimum(v, 0.5)
+    small = np.log1p(-few * few) + np.log1p(-less * less) + np.log1p(-few * less) - np.log1p(few * less)
+    large = np.log(-np.expm1(-2.0 * p1)) + np.log(-np.expm1(-2.0 * p)) + np.log(np.tanh(0.5 * (p1 + p)))
+    missed = -np.expm1(np.where(np.maximum(u, v) < 0.5, small, large))
     off = a * w1 - best_four_gram_value(task, p1, p)
     return 0.5 * task.dimension * (squared * off**2 + task.four_gram**2 * missed)
 
@@ -183,6 +225,7 @@ def scaled_induction_loss(task, parameters):
     ValueError
         For parameters out of range.
     """
+    checked_task(task)
     p1, w1, _, _, b, w = _checked(parameters)
     c, y, d, u = task.induction, task.similarity, task.dimension, np.exp(-p1)
     covariance, variance = -w1 * np.expm1(-p1), w1**2 * np.tanh(0.5 * p1)
@@ -217,6 +260,7 @@ def gradient(task, parameters):
     ValueError
         For parameters out of range.
     """
+    checked_task(task)
     p1, w1, _, _, _, w = _checked(parameters)
     context_moment(w**4 * w1**2 * np.tanh(0.5 * p1))
     return np.moveaxis(np.stack(slopes(task, *np.moveaxis(np.asarray(parameters, float), -1, 0))), 0, -1)
@@ -227,9 +271,10 @@ def slopes(task, p1, w1, p, a, b, w):
     u, v = np.exp(-p1), np.exp(-p)
     one_u, one_v = -np.expm1(-p1), -np.expm1(-p)
     d, gamma, value = task.dimension, task.four_gram, a * w1
-    overlap, squared = one_u * one_v, one_u * one_v * (1 + u * v) / ((1 + u) * (1 + v) * (1 - u * v))
+    one_uv = -np.expm1(-(p1 + p))
+    overlap, squared = one_u * one_v, one_u * (one_v / one_uv) * (1 + u * v) / ((1 + u) * (1 + v))
     by_value = d * (value * squared - gamma * overlap)
-    mixed = 2.0 / (1.0 - (u * v) ** 2)
+    mixed = 2.0 / (one_uv * (1.0 + u * v))
     # derivatives of R and G by u and by v
     squared_u = squared / one_u * (-2.0 / (1.0 + u) + one_u * v * mixed)
     squared_v = squared / one_v * (-2.0 / (1.0 + v) + one_v * u * mixed)
@@ -249,7 +294,18 @@ def slopes(task, p1, w1, p, a, b, w):
 
 
 def best_four_gram_value(task, p1, p):
-    """``m = gamma (1+u)(1+v)(1-uv)/(1+uv)``: the product ``a w1`` that is best for given slopes."""
+    """``m = gamma (1+u)(1+v)(1-uv)/(1+uv)``: the product ``a w1`` that is best for given slopes ``p1, p > 0``.
+
+    Raises
+    ------
+    ValueError
+        For slopes out of range, or what is no task.
+    """
+    checked_task(task)
+    p1, p = together(p1, p, ("slopes p1", "slopes p"))
+    for name, slope in (("p1", p1), ("p", p)):
+        if not (slope > 0).all():
+            raise ValueError(f"{name} is {slope.min():g}; it must be > 0, or the head spreads over an infinite context")
     u, v = np.exp(-p1), np.exp(-p)
     return task.four_gram * (1 + u) * (1 + v) * (-np.expm1(-(p1 + p))) / (1 + u * v)
 
@@ -258,11 +314,14 @@ def unshifted_induction_loss(task, b, w):
     """``N L_IH`` of an induction head whose keys are the tokens ``x_s`` themselves, as if layer 1 did not shift.
 
     Key and value are then the same token, the head's output has the mean ``b w^2 x_L`` however long the context, and
-    in one dimension
+    in one dimension, with ``x = w^2``,
 
-        N L_IH = (1/2) [N b^2 w^4 + b^2 (A(w^4) + w^4 A'(w^4)) - 2 b c + c^2 A(y^2)]
+        N L_IH = (1/2) [b^2 (N x^2 + A(x^2) - x^2 A'(x^2)) - 2 b c (1 - x y) + c^2 A(y^2)]
 
-    up to O(1/N): it grows with w.
+    up to O(1/N): it grows with w.  Given the query q, a softmax average m of keys that are values is a ratio of means,
+    so that to order 1/N its square exceeds ``(x q)^2`` by ``e^{x^2 q^2} (1 + x^2 q^2)`` of the variance, less twice
+    ``x q`` times the bias ``x q e^{x^2 q^2}``; with the target's average f it has the covariance 1, and f, whose values
+    are the keys of their neighbours, has the bias ``-y q``.
 
     Parameters
     ----------
@@ -276,19 +335,27 @@ def unshifted_induction_loss(task, b, w):
     ValueError
         For arguments out of range.
     """
-    if task.dimension != 1 or not math.isfinite(task.length):
-        raise ValueError(f"dimension and length are {task.dimension} and {task.length}; they must be 1 and finite")
-    b, w, c = numbers(b, "values of b"), numbers(w, "values of w"), task.induction
-    own = context_moment(w**4) + w**4 * context_moment(w**4, order=1)
-    return 0.5 * (task.keys * b**2 * w**4 + b**2 * own - 2.0 * b * c + c**2 * context_moment(task.similarity**2))
+    b, x = _unshifted(task, b, w)
+    c, y = task.induction, task.similarity
+    own = task.keys * x**2 + context_moment(x**2) - x**2 * context_moment(x**2, order=1)
+    return 0.5 * (b**2 * own - 2.0 * b * c * (1.0 - x * y) + c**2 * context_moment(y**2))
 
 
 def unshifted_gradient(task, b, w):
     """Gradient of :func:`unshifted_induction_loss` by b and w; arguments as there, a pair of ndarrays."""
-    b, w = numbers(b, "values of b"), numbers(w, "values of w")
-    zeroth, first, second = (context_moment(w**4, order=order) for order in range(3))
-    return (b * (task.keys * w**4 + zeroth + w**4 * first) - task.induction,
-            2.0 * b * b * w**3 * (task.keys + 2.0 * first + w**4 * second))
+    b, x = _unshifted(task, b, w)
+    c, y, w = task.induction, task.similarity, np.asarray(w, float)
+    zeroth, first, second = (context_moment(x**2, order=order) for order in range(3))
+    return (b * (task.keys * x**2 + zeroth - x**2 * first) - c * (1.0 - x * y),
+            2.0 * w * (b * b * x * (task.keys - x**2 * second) + b * c * y))
+
+
+def _unshifted(task, b, w):
+    """b, and the logit scale ``w^2``."""
+    if checked_task(task).dimension != 1 or not math.isfinite(task.length):
+        raise ValueError(f"dimension and length are {task.dimension} and {task.length}; they must be 1 and finite")
+    b, w = together(b, w, ("values of b", "values of w"))
+    return b, w * w
 
 
 def _checked(parameters):
@@ -298,6 +365,9 @@ def _checked(parameters):
                          + ", ".join(PARAMETERS))
     if not np.isfinite(values).all():
         raise ValueError("parameters are not all finite; they must be")
+    if np.abs(values).max(initial=0.0) > LARGEST_PARAMETER:
+        raise ValueError(f"parameters reach {np.abs(values).max():g} in size; they must be at most "
+                         f"{LARGEST_PARAMETER:g}")
     columns = np.moveaxis(values, -1, 0)
     for name, slope in (("p1", columns[0]), ("p", columns[2])):
         if not (slope > 0).all():

@@ -16,8 +16,11 @@ error is ~ M^{-2/9}.  Adding moduli would give ``K^{3/2} M^{-1/2}`` and ``K^4/M`
 """
 
 import numpy as np
+from scipy.special import roots_legendre
 
+from ..arguments import number, numbers, shown
 from .attention import whole
+from .generic import checked_patches, known
 
 
 def hinge_variance(decomposition, points, order=None) -> np.ndarray:
@@ -30,15 +33,21 @@ def hinge_variance(decomposition, points, order=None) -> np.ndarray:
     points : array_like, shape (p,)
         In [-1, 1].
     order : int, optional
-        Gauss-Legendre nodes; by default enough for the highest frequency.
+        Gauss-Legendre nodes, at least 2; by default enough for the highest frequency.
 
     Returns
     -------
     ndarray, shape (p, K)
+
+    Raises
+    ------
+    ValueError
+        Out of these ranges.
     """
+    known(decomposition, 1)
     order = whole(order, "order", 2) if order is not None else 60 + 2 * decomposition.rank
-    x = np.asarray(points, dtype=np.float64)[:, None]
-    nodes, weights = np.polynomial.legendre.leggauss(order)
+    x = _listed(points, "points")[:, None]
+    nodes, weights = roots_legendre(order)
     t = -1.0 + 0.5 * (x + 1.0) * (nodes + 1.0)
     squared = curvature(decomposition, t) ** 2 * ((x - t) ** 2)[..., None]
     second = 0.5 * (x + 1.0) * np.einsum("n,pnk->pk", weights, squared)
@@ -48,25 +57,47 @@ def hinge_variance(decomposition, points, order=None) -> np.ndarray:
 
 
 def curvature(decomposition, points) -> np.ndarray:
-    """``f_i''`` at points of any shape, with an axis of length K behind."""
-    features = decomposition.left(np.asarray(points, dtype=np.float64)[..., None])
+    """``f_i''`` at points in [-1, 1], shape (...), of the features of :func:`hinge_variance`; shape (..., K)."""
+    features = known(decomposition, 1).left(numbers(points, "points")[..., None])
     return features * (1.0 - 2.0 / decomposition.values)
 
 
 def mean_square_error(decomposition, hinges, query, key) -> np.ndarray:
-    """``E err^2`` of the logit at scalars q and k, shape (p,).
+    """``E err^2`` of the logit at scalars q and k.
 
     Parameters
     ----------
     decomposition : Decomposition
         Of exp(-|q - k|).
     hinges : float
-        w of each feature, >= 1.
+        w of each feature, >= 1; infinity leaves the truncation.
     query, key : array_like, shape (p,)
+        In [-1, 1].
+
+    Returns
+    -------
+    ndarray, shape (p,)
+
+    Raises
+    ------
+    ValueError
+        Out of these ranges.
     """
-    q, k = (np.asarray(points, dtype=np.float64) for points in (query, key))
+    known(decomposition, 1)
+    if not number(hinges, "hinges") >= 1:
+        raise ValueError(f"hinges is {shown(hinges)}; it must be at least 1")
+    q, k = _listed(query, "query"), _listed(key, "key")
+    if q.shape != k.shape:
+        raise ValueError(f"query and key have {q.size} and {k.size} entries; they must be as many")
     left, right = decomposition.left(q[:, None]), decomposition.left(k[:, None])
     left_variance, right_variance = (hinge_variance(decomposition, points) / hinges for points in (q, k))
     truncation = np.exp(-np.abs(q - k)) - decomposition(q[:, None], k[:, None])
     spread = left**2 * right_variance + right**2 * left_variance + left_variance * right_variance
     return truncation**2 + (decomposition.values**2 * spread).sum(axis=-1)
+
+
+def _listed(points, name):
+    points = numbers(points, name)
+    if points.ndim != 1:
+        raise ValueError(f"{name} has shape {points.shape}; it must be (p,)")
+    return checked_patches(points[:, None], 1)[:, 0]

@@ -17,8 +17,8 @@ The softmax runs over s: what comes out is the average of *all* continuations of
 
 import numpy as np
 
-from ..arguments import numbers
-from .attention import sequences, softmax, whole
+from ..arguments import numbers, shown
+from .attention import limited, sequences, softmax, whole
 
 
 def patches(tokens, n) -> np.ndarray:
@@ -74,11 +74,9 @@ def induction_weights(tokens, similarity, n) -> np.ndarray:
     stacked = patches(tokens, n)
     query, keys = stacked[..., -1:, :], stacked[..., :-2, :]
     if callable(similarity):
-        logits = np.broadcast_to(numbers(similarity(query, keys), "similarities"), keys.shape[:-1])
+        logits = evaluated(similarity, query, keys, keys.shape[:-1])
     else:
         logits = (query @ similarity_matrix(similarity, keys.shape[-1]) * keys).sum(axis=-1)
-    if not np.isfinite(logits).all():
-        raise ValueError("similarities hold NaN or infinity; they must be finite")
     return softmax(logits)
 
 
@@ -118,17 +116,54 @@ def generic_induction(tokens, similarity, n) -> np.ndarray:
     return (weights[..., None, :] @ values)[..., 0, :]
 
 
-def similarity_matrix(values, size) -> np.ndarray:
-    """W as float64.
+def evaluated(similarity, query, key, shape) -> np.ndarray:
+    """``g(q, k)`` in the shape that the patches have.
+
+    Parameters
+    ----------
+    similarity : callable
+        g, as in :func:`induction_weights`.
+    query, key : ndarray, shapes (..., m)
+        Patches that broadcast.
+    shape : tuple of int
+        What their first axes broadcast to.
+
+    Returns
+    -------
+    ndarray
+        Of that shape.
 
     Raises
     ------
     ValueError
-        Unless it is finite and of shape (size, size).
+        If g is no function, its shape does not broadcast to that, or a value is not finite.
     """
-    matrix = numbers(values, "similarities")
+    if not callable(similarity):
+        raise ValueError(f"similarity is {shown(similarity)}; it must be a function of two patches")
+    found = numbers(similarity(query, key), "similarities")
+    if found.ndim > len(shape) or any(have not in (1, want) for have, want in zip(found.shape[::-1], shape[::-1])):
+        raise ValueError(f"similarities have shape {found.shape}; it must broadcast to {shape}, as the patches do")
+    if not np.isfinite(found).all():
+        raise ValueError("similarities hold NaN or infinity; they must be finite")
+    return np.broadcast_to(found, shape)
+
+
+def similarity_matrix(values, size) -> np.ndarray:
+    """W as float64.
+
+    Parameters
+    ----------
+    values : array_like, shape (size, size)
+        At most 1e20 in modulus.
+    size : int
+        (n-1) d >= 1.
+
+    Raises
+    ------
+    ValueError
+        Out of these ranges.
+    """
+    size, matrix = whole(size, "size", 1), numbers(values, "similarities")
     if matrix.shape != (size, size):
         raise ValueError(f"similarity has shape {matrix.shape}; it must be {(size, size)}: patches of n - 1 tokens")
-    if not np.isfinite(matrix).all():
-        raise ValueError("similarity holds NaN or infinity; it must be finite")
-    return matrix
+    return limited(matrix, "similarities")

@@ -24,7 +24,7 @@ import numpy as np
 from scipy.special import expit
 
 from ..arguments import numbers, shown
-from .parameters import finite, keep, not_negative, points, row
+from .ranges import finite, keep, not_negative, points, row
 from .valleys import CurvedValley, StraightValley
 
 __all__ = ["CurvedValley", "LogisticRegression", "MatrixQuadratic", "Quadratic", "RippledQuadratic", "StraightValley"]
@@ -113,7 +113,7 @@ class Quadratic:
 
     def gradient_flow(self, w, time):
         """``exp(-t H) w``, the solution of ``w' = -grad f`` at one time >= 0 or at times that broadcast over (...)."""
-        w, decay = points(w, self.dimension), np.exp(-np.multiply.outer(np.asarray(time, float), self.curvatures))
+        w, decay = points(w, self.dimension), np.exp(-np.multiply.outer(numbers(time, "times"), self.curvatures))
         return decay * w if self.rotation is None else (w @ self.rotation * decay) @ self.rotation.T
 
 
@@ -240,14 +240,16 @@ class MatrixQuadratic:
 
     def gradient_flow(self, w, time):
         """``exp(-t C) o W``, at one time >= 0 or at times that broadcast over (...)."""
-        time = np.asarray(time, float)[..., None, None]
+        time = numbers(time, "times")[..., None, None]
         return np.exp(-time * self.curvatures) * self._matrices(w)
 
     def _matrices(self, w):
-        w = np.asarray(w, float)
+        w = numbers(w, "parameters")
         wanted = np.atleast_2d(self.curvatures).shape
         if w.ndim < 2 or any(size not in (1, have) for size, have in zip(wanted, w.shape[-2:], strict=True)):
             raise ValueError(f"the parameters have shape {w.shape}; they must be matrices that fit curvatures {wanted}")
+        if not np.isfinite(w).all():
+            raise ValueError(f"the parameters contain {float(w[~np.isfinite(w)][0])}; all must be finite")
         return w
 
 

@@ -42,7 +42,8 @@ written).  Codes that average, ``M_k = theta M_{k-1} + alpha g_k`` and ``w_{k+1}
 
 import numpy as np
 
-from ..arguments import number, numbers, shown
+from ..arguments import numbers, shown
+from .ranges import require
 
 
 def mode_step(rate, curvature, metric=1.0, gain=1.0):
@@ -50,8 +51,10 @@ def mode_step(rate, curvature, metric=1.0, gain=1.0):
 
     Parameters
     ----------
-    rate, curvature : array_like
-        ``eta`` and ``lambda``.
+    rate : array_like
+        Learning rate ``eta`` > 0.
+    curvature : array_like
+        ``lambda``, of either sign.
     metric : array_like
         Eigenvalue f > 0 of the metric.
     gain : array_like
@@ -60,12 +63,16 @@ def mode_step(rate, curvature, metric=1.0, gain=1.0):
     Raises
     ------
     ValueError
-        For a metric that is not positive (it would be singular) or ``chi < 1``.
+        For a metric that is not positive (it would be singular), ``chi < 1`` or ``eta <= 0``.
     """
+    rate, curvature = numbers(rate, "learning rates"), numbers(curvature, "curvatures")
     metric, gain = numbers(metric, "metric eigenvalues"), numbers(gain, "gains")
-    _all(metric > 0, metric, "metric", "it must be > 0; a singular metric has no inverse")
-    _all(gain >= 1, gain, "chi", "it must be >= 1")
-    return numbers(rate, "rates") * gain * numbers(curvature, "curvatures") / metric
+    require((rate > 0) & np.isfinite(rate), rate, "learning rate", "it must be > 0 and finite")
+    require(np.isfinite(curvature), curvature, "curvature", "it must be finite")
+    require((metric > 0) & np.isfinite(metric), metric, "metric",
+            "it must be > 0 and finite; a singular metric has no inverse")
+    require((gain >= 1) & np.isfinite(gain), gain, "chi", "it must be >= 1 and finite")
+    return rate * gain * curvature / metric
 
 
 def from_average(step, momentum, damping=0.0):
@@ -144,7 +151,7 @@ def roots(step, momentum, damping=0.0):
     return 1.0 + shifted_roots(step, momentum, damping)
 
 
-def rate(step, momentum, damping=0.0):
+def decay_rate(step, momentum, damping=0.0):
     """Decay per iteration, ``-log max|z|``: positive if stable.
 
     Parameters
@@ -161,13 +168,13 @@ def rate(step, momentum, damping=0.0):
     y = shifted_roots(s, theta, beta)
     with np.errstate(divide="ignore", invalid="ignore"):
         real = np.maximum(*(_log_modulus(y[..., each].real) for each in (0, 1)))
-        pair = 0.5 * (np.log(theta) + np.log1p(-s * beta))
+        pair = 0.5 * (np.log(theta) + np.log1p(-np.minimum(s * beta, 1.0)))
     return -np.where(discriminant(s, theta, beta) < 0, pair, real)[()]
 
 
 def radius(step, momentum, damping=0.0):
     """Spectral radius ``max|z|``, below 1 if stable; arguments as for :func:`shifted_polynomial`."""
-    return np.exp(-rate(step, momentum, damping))
+    return np.exp(-decay_rate(step, momentum, damping))
 
 
 def trajectory(times, step, momentum, damping=0.0):
@@ -193,7 +200,9 @@ def trajectory(times, step, momentum, damping=0.0):
         For a negative or fractional time.
     """
     k = np.atleast_1d(numbers(times, "times"))
-    _all((k >= 0) & (k == np.floor(k)), k, "time", "it must be a whole number >= 0")
+    if k.ndim > 1:
+        raise ValueError(f"times have shape {k.shape}; it must be (n,)")
+    require((k >= 0) & (k == np.floor(k)) & np.isfinite(k), k, "time", "it must be a whole number >= 0, finite")
     s, theta, beta = np.broadcast_arrays(*_checked(step, momentum, damping))
     k = k.reshape(-1, *[1] * s.ndim)
     gap, y = discriminant(s, theta, beta), shifted_roots(s, theta, beta)
@@ -202,10 +211,12 @@ def trajectory(times, step, momentum, damping=0.0):
     y1, y2 = np.where(swap, second, first), np.where(swap, first, second)
     with np.errstate(all="ignore"):
         real = _power(y1, k) - (s * (1.0 + beta) + y1) * _real_quotient(y1, y2, gap, k)
-        size, side = np.sqrt(theta * (1.0 - s * beta)), np.where(y[..., 0].real < -1.0, -1.0, 1.0)
+        # The product of a pair is positive; rounding makes it negative where the pair is all but 0.
+        size = _side(y) * np.sqrt(np.maximum(theta * (1.0 - s * beta), 0.0))
         angle = np.arctan2(y[..., 0].imag, np.abs(1.0 + y[..., 0].real))       # small near a double root of either sign
-        turn = (side * (1.0 - s * (1.0 + beta)) / size - np.cos(angle)) * np.sin(k * angle) / np.sin(angle)
-        pair = (side * size) ** k * (np.cos(k * angle) + turn)
+        waves = np.where(angle == 0, k, np.sin(k * angle) / np.sin(angle))
+        ahead = 1.0 - s * (1.0 + beta) - size * np.cos(angle)
+        pair = size**k * np.cos(k * angle) + size ** np.maximum(k - 1, 0) * ahead * waves
     return np.where(gap < 0, pair, real)
 
 
@@ -224,6 +235,8 @@ def recursion(steps, step, momentum, damping=0.0):
     ndarray, shape (steps + 1, ...)
     """
     s, theta, beta = np.broadcast_arrays(*_checked(step, momentum, damping))
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 0:
+        raise ValueError(f"steps is {shown(steps)}; it must be an integer >= 0")
     path, buffer = np.ones((steps + 1, *s.shape)), np.zeros(s.shape)
     for k in range(steps):
         buffer = theta * buffer + path[k]
@@ -249,7 +262,7 @@ def largest_step(momentum, damping=0.0):
     _, theta, beta = _checked(0.0, momentum, damping)
     alpha = 1.0 - theta
     slope = 1.0 + (1.0 + theta) * beta
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         flip = np.where(slope > 0, 2.0 * (1.0 + theta) / slope, np.inf)       # a root reaches z = -1
         turn = np.where(theta * beta < 0, alpha / (theta * -beta), np.inf)    # a pair reaches |z| = 1
     return np.where(1.0 + alpha * beta > 0, np.minimum(flip, turn), 0.0)[()]
@@ -280,7 +293,7 @@ def require_stable(step, momentum, damping=0.0):
     s, theta, beta = np.broadcast_arrays(*_checked(step, momentum, damping))
     limit = np.broadcast_to(largest_step(theta, beta), s.shape)
     wrong = np.argwhere(~((s > 0) & (s < limit)))
-    if not wrong.size:
+    if not len(wrong):
         return
     place = tuple(wrong[0])
     where = f"momentum {theta[place]:g} and damping {beta[place]:g}"
@@ -313,7 +326,7 @@ def oscillation_window(momentum, damping=0.0):
     """
     _, theta, beta = _checked(0.0, momentum, damping)
     alpha = 1.0 - theta
-    _all(1.0 + alpha * beta > 0, beta, "damping", "it must be > -1/alpha")
+    require(1.0 + alpha * beta > 0, beta, "damping", "it must be > -1/alpha")
     wide = np.sqrt(1.0 + alpha * beta) + np.sqrt(theta)
     with np.errstate(divide="ignore"):
         return ((alpha / wide) ** 2)[()], ((wide / (1.0 + beta)) ** 2)[()]
@@ -349,31 +362,71 @@ def noise_floor(step, momentum, damping=0.0, curvature=1.0, noise=1.0):
 
 
 def small_step_floor(step, momentum, damping=0.0, curvature=1.0, noise=1.0):
-    """The limit ``(sigma/lambda)^2 s (1 + alpha beta)/(2 alpha)`` of :func:`noise_floor`; same arguments, any s."""
+    """The limit ``(sigma/lambda)^2 s (1 + alpha beta)/(2 alpha)`` of :func:`noise_floor`; same arguments, any s > 0."""
     s, theta, beta = _checked(step, momentum, damping)
+    require(s > 0, s, "step", "it must be > 0")
     alpha = 1.0 - theta
     return _scale(curvature, noise) * s * (1.0 + alpha * beta) / (2.0 * alpha)
 
 
+def small_step_error(momentum, damping=0.0):
+    """Coefficient c of ``small_step_floor / noise_floor = 1 + c s + O(s^2)``.
+
+    Returns
+    -------
+    ndarray or float
+        ``theta beta/alpha - (1+(1+theta) beta) [1/2 + theta beta/(1 + alpha beta)]/(1+theta)``.
+    """
+    _, theta, beta = _checked(0.0, momentum, damping)
+    alpha, slope = 1.0 - theta, 1.0 + (1.0 + theta) * beta
+    return (theta * beta / alpha - slope * (0.5 + theta * beta / (1.0 + alpha * beta)) / (1.0 + theta))[()]
+
+
+def quieter_window(momentum):
+    """Steps between which a little Hessian damping lowers the noise floor; outside it raises the floor.
+
+    ``d Var/d beta`` at ``beta = 0`` has the sign of
+
+        alpha + s theta/(1+theta) - s theta/alpha + s (1+theta)/(2 (1+theta) - s) .
+
+    Parameters
+    ----------
+    momentum : array_like
+        ``theta`` in (3/5, 1); below there is no such step.
+
+    Returns
+    -------
+    low, high : ndarray or float
+        About ``alpha^2/theta``, and below the stability limit ``2 (1 + theta)``; NaN where there is none.
+    """
+    _, theta, _ = _checked(0.0, momentum, 0.0)
+    alpha, edge = 1.0 - theta, 2.0 * (1.0 + theta)
+    lead = theta / alpha - theta / (1.0 + theta)
+    half = 0.5 * (edge * lead - 1.0 - theta + alpha)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        high = (half + np.sqrt(half * half - lead * edge * alpha)) / lead
+        high = np.where(half > 0, high, np.nan)
+        return (edge * alpha / (lead * high))[()], high[()]
+
+
 def _scale(curvature, noise):
-    curvature = numbers(curvature, "curvatures")
-    _all(curvature > 0, curvature, "curvature", "it must be > 0")
-    return (numbers(noise, "noises") / curvature) ** 2
+    curvature, noise = numbers(curvature, "curvatures"), numbers(noise, "noises")
+    require((curvature > 0) & np.isfinite(curvature), curvature, "curvature", "it must be > 0 and finite")
+    require((noise >= 0) & np.isfinite(noise), noise, "noise", "it must be >= 0 and finite")
+    return (noise / curvature) ** 2
 
 
 def _checked(step, momentum, damping):
     s, theta, beta = numbers(step, "steps"), numbers(momentum, "momenta"), numbers(damping, "dampings")
-    _all(np.isfinite(s), s, "step", "it must be finite")
-    _all((theta >= 0) & (theta < 1), theta, "momentum", "it must be in [0, 1), that is alpha = 1 - momentum in (0, 1]")
-    _all(np.isfinite(beta), beta, "damping", "it must be finite")
+    require(np.isfinite(s), s, "step", "it must be finite")
+    require((theta >= 0) & (theta < 1), theta, "momentum", "it must be in [0, 1), alpha = 1 - momentum in (0, 1]")
+    require(np.isfinite(beta), beta, "damping", "it must be finite")
     return s, theta, beta
 
 
-def _all(condition, values, name, allowed):
-    """Refuse the first value that does not meet the condition."""
-    if not np.all(condition):
-        value = np.broadcast_to(values, np.shape(condition))[~condition].flat[0]
-        raise ValueError(f"{name} is {shown(number(value, name))}; {allowed}")
+def _side(y):
+    """-1 where a pair lies left of the imaginary axis, else 1."""
+    return np.where(y[..., 0].real < -1.0, -1.0, 1.0)
 
 
 def _log_modulus(y):

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .parameters import finite, keep, points, positive, row
+from ..arguments import numbers
+from .ranges import finite, keep, points, positive, row
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +85,7 @@ class StraightValley:
 
     def river(self, x):
         """Points (x, 0), shape (..., 1 + n)."""
-        x = np.asarray(x, float)[..., None]
+        x = numbers(x, "positions")[..., None]
         return np.concatenate([x, np.zeros((*x.shape[:-1], self.curvatures.size))], axis=-1)
 
     def river_speed(self, x):
@@ -100,7 +101,7 @@ class StraightValley:
 
     def gradient_flow(self, w, time):
         """``(x + s t, exp(-c t) y)``, at one time >= 0 or at times that broadcast over (...)."""
-        w, time = points(w, self.dimension), np.asarray(time, float)
+        w, time = points(w, self.dimension), numbers(time, "times")
         x = (w[..., 0] + self.slope * time)[..., None]
         return np.concatenate([x, w[..., 1:] * np.exp(-np.multiply.outer(time, self.curvatures))], axis=-1)
 
@@ -189,12 +190,12 @@ class CurvedValley:
 
     def river(self, x):
         """Points ``(x, A sin(k x))`` on the floor, shape (..., 1 + n)."""
-        x = np.asarray(x, float)[..., None]
+        x = numbers(x, "positions")[..., None]
         return np.concatenate([x, self.amplitude * np.sin(self.frequency * x)], axis=-1)
 
     def river_speed(self, x):
         """``dx/dt = s/(1 + sum_i (A_i k_i cos(k_i x))^2)`` of gradient flow near the floor, to a factor 1 + O(s/c)."""
-        return self.slope / (1.0 + np.sum(self._bend(np.asarray(x, float)) ** 2, axis=-1))
+        return self.slope / (1.0 + np.sum(self._bend(numbers(x, "positions")) ** 2, axis=-1))
 
     def flat(self, w):
         """Projector on the floor's tangent at the same x, shape (..., 1 + n, 1 + n)."""
