@@ -16,9 +16,8 @@ import math
 
 import numpy as np
 
-from ..arguments import number, shown
+from ..arguments import number, positive, shown
 from .model import DenseNetwork, linear_gate
-from .partition import positive
 
 
 def fewest_experts(inner, outer) -> int:

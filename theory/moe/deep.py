@@ -17,13 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arguments import shown
+from ..arguments import positive, shown
 from .experts import KuhnExpert, spline_expert
 from .identities import chained
 from .manifolds import Sphere
 from .model import MoELayer, linear_gate
 from .nets import farthest_points, nearest
-from .partition import positive
 
 BISECTIONS = 60
 """Halvings of a cell's parameter range, to below rounding."""

@@ -20,8 +20,8 @@ import math
 import numpy as np
 from scipy.linalg import solveh_banded
 
+from ..arguments import positive
 from .model import DenseNetwork, MoE, MoELayer, linear_gate
-from .partition import positive
 from .smoothness import PIECES, piecewise_quartic
 
 CURVATURE = 56 / 15

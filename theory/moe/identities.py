@@ -10,9 +10,8 @@ r"""Equal functions from different architectures (Wang and E, Secs. 3-5, remarks
 
 import numpy as np
 
-from ..arguments import shown
+from ..arguments import positive, shown
 from .model import DenseNetwork, MoE, MoELayer
-from .partition import positive
 
 
 def dense_layer(network, gate) -> MoELayer:

@@ -22,7 +22,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..arguments import numbers, shown
+from ..arguments import numbers, positive, shown
 from .experts import spline_expert
 from .model import DenseNetwork, MoE, MoELayer
 
@@ -211,11 +211,3 @@ def cell_points(depth, experts, numerator=1, denominator=2):
     if not 0 < inside < 1:
         raise ValueError(f"numerator/denominator is {inside}; it must be in (0, 1), or the point is in no cell")
     return itertools.product(*[[cell + inside for cell in range(experts)]] * depth)
-
-
-def positive(value, name) -> int:
-    """An integer >= 1, or a ValueError that names it."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} is {shown(value)}; it must be an integer >= 1")
-    return int(value)
-

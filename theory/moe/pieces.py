@@ -10,10 +10,9 @@ import math
 
 import numpy as np
 
-from ..arguments import numbers, shown
+from ..arguments import numbers, positive, shown
 from .exact import Rational
 from .model import DenseNetwork
-from .partition import positive
 
 BLOCK = 2**13
 """Points routed at once when paths are counted: few enough to stay in the processor's cache."""

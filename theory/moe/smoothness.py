@@ -13,9 +13,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..arguments import numbers
+from ..arguments import numbers, positive
 from .model import DenseNetwork
-from .partition import interval, positive
+from .partition import interval
 
 PIECES = 3
 QUARTIC = (0, 0, 1, -2, 1)

@@ -19,9 +19,8 @@ with scalar input, affine gate and E' experts of one hidden layer of width m has
 
 import numpy as np
 
-from ..arguments import number, numbers
+from ..arguments import number, numbers, positive
 from .model import DenseNetwork, MoE, MoELayer, linear_gate
-from .partition import positive
 
 
 def zigzag(experts, depth, fold=True) -> MoE:
