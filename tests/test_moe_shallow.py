@@ -11,7 +11,7 @@ from theorycheck.sims.moe.samples import orthonormal_frame, points_on, sup_error
 from theorycheck.theory.moe import charts, dense, gates, shallow
 from theorycheck.theory.moe.experts import spline_expert
 from theorycheck.theory.moe.manifolds import Embedded, HomogeneousCurve, RingTorus, Sphere, SwissRoll, circle
-from theorycheck.theory.moe.model import DenseNetwork, MoELayer
+from theorycheck.theory.moe.model import MoELayer
 
 
 def profile(angle):
@@ -93,14 +93,57 @@ def test_depth_two_equals_depth_one():
     np.testing.assert_array_equal(two.routed(points)[1][:, 1], layer.routed(points)[1])
 
 
-def test_composed_networks():
-    rng = np.random.default_rng(2)
-    inner = DenseNetwork((rng.standard_normal((5, 3)), rng.standard_normal((2, 5))), (rng.standard_normal(5), None))
-    outer = DenseNetwork((rng.standard_normal((4, 2)), rng.standard_normal((1, 4))),
-                         (rng.standard_normal(4), rng.standard_normal(1)))
-    points = rng.standard_normal((50, 3))
-    np.testing.assert_allclose(shallow.composed(outer, inner)(points), outer(inner(points)), atol=1e-12)
-    assert len(shallow.composed(outer, inner).weights) == 3
+@pytest.mark.parametrize("atlas", [charts.curve_atlas(circle(), 3), charts.curve_atlas(HomogeneousCurve(3), 9),
+                                   charts.curve_atlas(Embedded(circle(), orthonormal_frame(5, 2)), 4)],
+                         ids=["circle", "curve", "embedded"])
+def test_curved_charts_of_curves(atlas):
+    """Node by node: psi is the parameter, g the function in it; and the error is theirs together."""
+    curve = atlas.manifold
+    layer, parts = shallow.curved_chart_layer(atlas, lambda x: profile(curve.parameters(x)[:, 0]), 40, 30)
+    assert [len(expert.weights) for expert in layer.experts] == [3] * len(parts)
+    points = points_on(curve, 3000)
+    for chart, (psi, g) in enumerate(parts):
+        nodes = atlas.points(chart, np.linspace(atlas.low[chart], atlas.high[chart], 31))
+        miss = psi(nodes)[:, 0] - curve.parameters(nodes)[:, 0]
+        np.testing.assert_allclose(miss, 2 * math.pi * np.round(miss / 2 / math.pi), atol=1e-9)
+        mine = points[atlas.route(points) == chart]
+        np.testing.assert_allclose(layer.experts[chart](mine), g(psi(mine)), atol=1e-12)
+    errors = [np.abs(shallow.curved_chart_layer(atlas, lambda x: profile(curve.parameters(x)[:, 0]), m)[0](points)[:, 0]
+                     - profile(curve.parameters(points)[:, 0])).max() for m in (20, 80)]
+    assert errors[1] < errors[0] / 14 < 0.01
+
+
+@pytest.mark.parametrize("direction", [(1, 1, 1), (2, -1, 0), (0, 0, 1)])
+def test_curved_charts_of_a_torus_are_exact_ridges(direction):
+    """Two hidden layers; where psi is exact - at nodes of the chart - so is the ridge at its own nodes."""
+    atlas = charts.torus_atlas(3, 4, orthonormal_frame(8, 6))
+    torus, points = atlas.manifold, points_on(atlas.manifold, 2000)
+
+    def function(x):
+        angle = torus.parameters(x) @ np.array(direction)
+        return np.stack([np.sin(angle), np.cos(2 * angle)], axis=1)
+
+    errors = []
+    for segments in (10, 40):
+        layer, parts = shallow.curved_chart_layer(atlas, function, segments, direction=direction)
+        assert {len(expert.weights) for expert in layer.experts} == {3}
+        assert parts[0][0].width == 3 * segments and parts[0][1].width == segments
+        errors.append(np.abs(layer(points) - function(points)).max())
+    assert errors[1] < errors[0] / 14 < 0.02
+    psi, g = parts[5]
+    middle = atlas.centres[5:6]
+    np.testing.assert_allclose(psi(middle), torus.parameters(middle), atol=1e-12)
+    np.testing.assert_allclose(g(psi(middle)), function(middle), atol=1e-12)
+
+
+def test_ridges_are_summed():
+    atlas = charts.torus_atlas(2, 4)
+    points = points_on(atlas.manifold, 500)
+    layers = [shallow.linear_chart_layer(atlas, lambda x, k=k: x[:, 2 * k] ** 3, 12, direction=np.eye(2)[k])
+              for k in (0, 1)]
+    total = shallow.summed(layers)
+    np.testing.assert_allclose(total(points), layers[0](points) + layers[1](points), atol=1e-12)
+    assert total.experts[0].width == 24 and len(total.experts[0].weights) == 2
 
 
 @pytest.mark.parametrize("ends", [(0.0, 2 * math.pi), (0.3, 1.1)])
@@ -148,10 +191,22 @@ def test_dense_width_fills_its_parameters():
     (lambda: charts.curve_atlas(circle(), 4).points(0, [[1.5]]), "beyond chart 0"),
     (lambda: shallow.linear_chart_layer(charts.cube_atlas(1, 1), on_circle, 0), "segments is 0"),
     (lambda: shallow.linear_chart_layer(charts.cube_atlas(2, 1), lambda points: 1.0, 3), r"shape \(\) for 16 points"),
-    (lambda: shallow.arc_layer(charts.curve_atlas(HomogeneousCurve(2), 6), profile, 3), "arcs of a unit circle"),
+    (lambda: shallow.linear_chart_layer(charts.torus_atlas(2, 4), on_circle, 10**6), "16 grids of .* at most 2047"),
+    (lambda: shallow.linear_chart_layer(charts.curve_atlas(circle(), 4), on_circle, 10**9), "4 experts of 4e.09 numb"),
+    (lambda: shallow.linear_chart_layer(charts.curve_atlas(circle(), 4), None, 3), "function is None; it must be call"),
+    (lambda: shallow.linear_chart_layer(charts.curve_atlas(circle(), 4), lambda x: x[:, 0] * math.nan, 3),
+     r"function returns nan at the point \[[-0-9.e, ]*\]; it must be finite"),
+    (lambda: shallow.linear_chart_layer(charts.torus_atlas(2, 4), on_circle, 3, direction=[0, 1]), "of <a, s>"),
+    (lambda: shallow.curved_chart_layer(charts.torus_atlas(2, 4), on_circle, 3), "direction is None; .* 2 numbers"),
+    (lambda: shallow.curved_chart_layer(charts.torus_atlas(2, 4), on_circle, 3, direction=[0, 0]), "not all 0"),
+    (lambda: shallow.curved_chart_layer(charts.torus_atlas(2, 4), on_circle, 3, direction=[1, 1]), "function varies"),
+    (lambda: shallow.curved_chart_layer(charts.net_atlas(Sphere(), 30, points_on(Sphere(), 6000)), on_circle, 3,
+                                        direction=[1, 1]), "must be a curve or a product of curves"),
+    (lambda: shallow.curved_chart_layer(charts.curve_atlas(circle(), 4), on_circle, 3, 0), "chart_segments is 0"),
+    (lambda: shallow.summed([]), "at least one layer"),
+    (lambda: shallow.summed([shallow.linear_chart_layer(charts.torus_atlas(2, 3), on_circle, 3)]), "KuhnExpert"),
     (lambda: shallow.two_layer_form(shallow.linear_chart_layer(charts.torus_atlas(2, 3), on_circle, 3), np.eye(4), 0.5),
      "experts contain KuhnExpert"),
-    (lambda: shallow.composed(gates.cone_gate(np.eye(3)), gates.cone_gate(np.eye(2))), "must take 2"),
     (lambda: dense.dense_width(3.5, 5), "parameters are 3.5"),
     (lambda: dense.chord_network(profile, [0.0, 1.0, 1.5]), "equal steps less than pi/2"),
     (lambda: dense.dense_width(3, 5), "one neuron takes 8"),

@@ -6,7 +6,6 @@ import numpy as np
 
 from ...sims.moe.samples import orthonormal_frame, points_on, sup_error
 from ...theory.moe import charts, shallow
-from ...theory.moe.experts import spline_expert
 from ...theory.moe.manifolds import Embedded, circle
 from ...theory.moe.model import MoELayer
 from .. import judges
@@ -82,7 +81,7 @@ def _bounds(effort, bound):
                 chart = np.abs(np.interp(np.sin(fine), heights, np.arcsin(heights)) - fine).max()
                 function = max(np.abs(np.interp(fine, nodes, profile(centre + nodes)) - row).max()
                                for centre, row in zip(centres, values, strict=True))
-                left.append(np.abs(shallow.arc_layer(atlas, profile, width)(sample)[:, 0] - wanted).max())
+                left.append(np.abs(_arcs_layer(atlas, profile, width)(sample)[:, 0] - wanted).max())
                 right.append(bound(function, chart, slope))
             parts[f"{name}, E={count}"] = judges.inequality(left, right, rtol=1e-6, at={"m": WIDTHS})
     return judges.every(**parts)
@@ -99,19 +98,17 @@ def _rates(effort, change):
 
         errors = []
         for width in WIDTHS:
-            layer = shallow.arc_layer(atlas, profile, width)
-            layer = _coarse(atlas, profile, width) if change is _coarse else change(layer)
+            layer = change(_arcs_layer(atlas, profile, width, 4 if change is _coarse else None))
             errors.append(sup_error(layer, function, atlas.manifold, sample))
         parts[name] = judges.order(1 / np.array(WIDTHS, float), errors, 0.5, 0.05, at_least=True)
     return judges.every(**parts)
 
 
-def _coarse(atlas, profile, width):
-    """Experts whose chart has 4 neurons."""
-    half = math.pi / len(atlas.centres)
-    heights, nodes = np.linspace(-math.sin(half), math.sin(half), 5), np.linspace(-half, half, width + 1)
-    experts = []
-    for chart, centre in enumerate(atlas.centres):
-        inner = spline_expert(atlas.bases[chart, :, 0], np.zeros_like(centre), heights, np.arcsin(heights))
-        experts.append(shallow.composed(spline_expert([1.0], [0.0], nodes, profile(2 * half * chart + nodes)), inner))
-    return MoELayer(atlas.gate, experts)
+def _coarse(layer):
+    return layer
+
+
+def _arcs_layer(atlas, profile, width, chart_width=None):
+    """Of a function of the angle."""
+    return shallow.curved_chart_layer(atlas, lambda x: profile(atlas.manifold.parameters(x)[:, 0]), width,
+                                      chart_width)[0]

@@ -17,14 +17,19 @@ one for the function in it: two hidden layers, and
 import math
 
 import numpy as np
+from scipy.linalg import block_diag
 
-from ..arguments import shown
+from ..arguments import numbers, positive, shown
 from .experts import KuhnExpert, spline_expert
-from .gates import cone_gate, feature_layer
+from .gates import feature_layer
+from .identities import added, chained
 from .model import DenseNetwork, MoE, MoELayer, linear_gate
 
+NUMBERS = 2**27
+"""Most numbers that a layer may have: 1 GiB."""
 
-def linear_chart_layer(atlas, function, segments) -> MoELayer:
+
+def linear_chart_layer(atlas, function, segments, direction=None) -> MoELayer:
     """One MoE layer that interpolates a function on every chart of an atlas.
 
     Parameters
@@ -36,26 +41,43 @@ def linear_chart_layer(atlas, function, segments) -> MoELayer:
     segments : int, >= 1
         n, steps of the grid along each side of a box.  The experts are networks of one hidden layer with n neurons for
         d = 1 and Kuhn interpolants with (n + 1)^d nodes for d > 1.
+    direction : array_like, shape (d,), optional
+        a, not 0.  If the function depends on ``<a, u>`` only, u the chart's coordinates, one hidden layer of n neurons
+        does for every d; sums of such functions are for :func:`summed`.
 
     Raises
     ------
     ValueError
-        If a box is beyond its chart, or the function returns another shape.
+        If a box is beyond its chart, the function returns another shape or no finite number (it names the point), it
+        depends on more than ``<a, u>``, or the nodes are more than memory holds (it names the largest n).
     """
-    _positive(segments, "segments")
+    segments, dimension = positive(segments, "segments"), atlas.manifold.dimension
+    if direction is not None or dimension == 1:
+        return _ridge_layer(atlas, function, segments, _direction(direction, dimension))
+    count, ambient = len(atlas.centres), atlas.manifold.ambient
+    # all values twice, and of one chart the bases that Newton's method takes
+    most = int((NUMBERS / max(2 * count, ambient * dimension)) ** (1 / dimension)) - 1
+    if segments > most:
+        raise ValueError(f"segments is {shown(segments)}; for {count} grids of dimension {dimension} it must be at "
+                         f"most {most}, or they ask for more than {NUMBERS * 8 / 2**30:.3g} GiB")
     experts = []
     for chart, (low, high) in enumerate(zip(atlas.low, atlas.high, strict=True)):
         axes = [np.linspace(*ends, segments + 1) for ends in zip(low, high, strict=True)]
         nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-        values = np.asarray(function(atlas.points(chart, nodes.reshape(-1, len(low)))))
-        if values.shape[:1] != (axes[0].size ** len(low),) or values.ndim > 2:
-            raise ValueError(f"function returns shape {values.shape} for {axes[0].size ** len(low)} points; it must be "
-                             "(N,) or (N, outputs)")
-        centre, basis = atlas.centres[chart], atlas.bases[chart]
-        if len(low) == 1:
-            experts.append(spline_expert(basis[:, 0], centre, axes[0], values))
-        else:
-            experts.append(KuhnExpert(basis, centre, low, high, values.reshape(nodes.shape[:-1] + values.shape[1:])))
+        values = _values(function, atlas.points(chart, nodes.reshape(-1, dimension)))
+        experts.append(KuhnExpert(atlas.bases[chart], atlas.centres[chart], low, high,
+                                  values.reshape(nodes.shape[:-1] + values.shape[1:])))
+    return MoELayer(atlas.gate, experts)
+
+
+def _ridge_layer(atlas, function, segments, direction):
+    """Experts of one hidden layer for a function of ``<a, u>``."""
+    _affordable(len(atlas.centres), segments * (atlas.manifold.ambient + 2), segments)
+    experts = []
+    for chart, (centre, basis) in enumerate(zip(atlas.centres, atlas.bases, strict=True)):
+        spline = _ridge(function, lambda u, chart=chart: atlas.points(chart, u), direction, atlas.low[chart],
+                        atlas.high[chart], segments)
+        experts.append(chained(linear_gate(basis.T, -basis.T @ centre), spline))
     return MoELayer(atlas.gate, experts)
 
 
@@ -70,67 +92,164 @@ def two_layer_form(layer, centres, threshold, shift=None) -> MoE:
     threshold, shift
         As in :func:`~theorycheck.theory.moe.gates.cap_features`.
     """
-    if not all(isinstance(expert, DenseNetwork) for expert in layer.experts):
-        raise ValueError(f"experts contain {type(layer.experts[0]).__name__}; each must be a DenseNetwork "
-                         "(a KuhnExpert has one: network())")
+    _require_dense(layer)
     first = feature_layer(centres, threshold, shift)
     count, inputs = len(layer.experts), layer.inputs
     gate = linear_gate(np.hstack([np.zeros((count, inputs)), np.eye(count)]))
-    return MoE((first, MoELayer(gate, [_padded(expert, count) for expert in layer.experts])))
+    experts = [DenseNetwork((np.pad(each.weights[0], ((0, 0), (0, count))), *each.weights[1:]), each.biases)
+               for each in layer.experts]
+    return MoE((first, MoELayer(gate, experts)))
 
 
-def _padded(expert, count):
-    """The same network, blind to `count` further inputs."""
-    first = np.hstack([expert.weights[0], np.zeros((len(expert.weights[0]), count))])
-    return DenseNetwork((first, *expert.weights[1:]), expert.biases)
+def curved_chart_layer(atlas, function, segments, chart_segments=None, direction=None):
+    """One MoE layer whose experts are ``g_i(psi_i(x))``: two hidden layers, the first for a chart that is not linear.
 
-
-def composed(outer, inner) -> DenseNetwork:
-    """``outer o inner`` as one network; the last map of one and the first of the other become one."""
-    if outer.inputs != inner.outputs:
-        raise ValueError(f"outer takes {outer.inputs} inputs; it must take {inner.outputs}, the outputs of inner")
-    weight, bias = inner.weights[-1], inner.biases[-1]
-    first, offset = outer.weights[0], outer.biases[0]
-    joint = first @ (np.zeros(len(weight)) if bias is None else bias)
-    joint = joint if offset is None else joint + offset
-    return DenseNetwork((*inner.weights[:-1], first @ weight, *outer.weights[1:]),
-                        (*inner.biases[:-1], joint, *outer.biases[1:]))
-
-
-def arc_layer(atlas, profile, segments) -> MoELayer:
-    """An MoE layer for a function of the angle on the unit circle, in the chart "angle from the centre".
-
-    The chart ``phi_i(x) = arcsin <t_i, x>`` is not linear; ``psi_i`` interpolates it on m segments, and another
-    interpolant with m segments is the function in it.
+    The chart is ``phi_i(x) = s``, the manifold's own parameters (angles), counted on from those of the centre.  Each of
+    them is a function of one linear coordinate ``u_j = <t_j, x - c_i>``; its spline is ``psi_ij``.  And g_i is the
+    spline of the function in s, or, in several dimensions, in ``<a, s>``.
 
     Parameters
     ----------
     atlas : Atlas
-        Of a circle of radius 1, by :func:`~theorycheck.theory.moe.charts.curve_atlas`.
-    profile : callable
-        Angles to values.
+        Of a curve or of a product of curves (a flat torus), embedded or not.
+    function : callable
+        Points of shape (N, D) to values (N,) or (N, outputs).  In several dimensions it may depend on ``<a, s>`` only:
+        an explicit network of one hidden layer for other functions is not known here.  Sums of such functions are
+        for :func:`summed`.
     segments : int, >= 1
-        m.
+        m, neurons of g_i.
+    chart_segments : int, >= 1, optional
+        Neurons of each ``psi_ij``, so that psi_i has d times as many; `segments` by default.
+    direction : array_like, shape (d,), optional
+        a, not 0; 1 by default for d = 1.
+
+    Returns
+    -------
+    layer : MoELayer
+        Behind the gate of the atlas.
+    parts : list of (psi, g)
+        The networks of every chart, R^D -> R^d and R^d -> R^outputs.
 
     Raises
     ------
     ValueError
-        For an atlas of another manifold.
+        If a parameter is not a function of one coordinate, the function not one of ``<a, s>``, a box is beyond its
+        chart, or the function returns another shape.
     """
-    _positive(segments, "segments")
-    half = math.pi / len(atlas.centres)
-    if atlas.high.shape[1] != 1 or not np.abs(atlas.high - math.sin(half)).max() <= 1e-9:
-        raise ValueError(f"atlas has boxes up to {atlas.high.max():.6g}; it must be one of {len(atlas.centres)} arcs "
-                         f"of a unit circle, up to {math.sin(half):.6g}")
-    nodes, angles = np.linspace(-math.sin(half), math.sin(half), segments + 1), np.linspace(-half, half, segments + 1)
-    experts = []
-    for chart, centre in enumerate(atlas.centres):
-        inner = spline_expert(atlas.bases[chart, :, 0], np.zeros_like(centre), nodes, np.arcsin(nodes))
-        outer = spline_expert([1.0], [0.0], angles, profile(2 * half * chart + angles))
-        experts.append(composed(outer, inner))
-    return MoELayer(cone_gate(atlas.centres), experts)
+    segments = positive(segments, "segments")
+    chart_segments = segments if chart_segments is None else positive(chart_segments, "chart_segments")
+    direction = _direction(direction, atlas.manifold.dimension)
+    _affordable(len(atlas.centres), segments * (chart_segments * len(direction) + 2), segments)
+    parts = []
+    for chart in range(len(atlas.centres)):
+        psi, low, high = _chart_network(atlas, chart, chart_segments)
+        parts.append((psi, _ridge(function, atlas.manifold.embed, direction, low, high, segments)))
+    return MoELayer(atlas.gate, [chained(psi, g) for psi, g in parts]), parts
 
 
-def _positive(value, name):
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} is {shown(value)}; it must be an integer >= 1")
+def summed(layers) -> MoELayer:
+    """The sum of layers behind one gate, as one layer whose experts are the sums of theirs, widths added.
+
+    Parameters
+    ----------
+    layers : sequence of MoELayer
+        Of equally many dense experts of equal depth; the gate is the first one's.
+
+    Raises
+    ------
+    ValueError
+        If they have different numbers of experts, or experts that are not dense.
+    """
+    layers = tuple(layers)
+    counts = sorted({len(layer.experts) for layer in layers})
+    if len(counts) != 1:
+        raise ValueError(f"layers have {counts} experts; there must be at least one layer, and all must have as many")
+    for layer in layers:
+        _require_dense(layer)
+    rows = zip(*(layer.experts for layer in layers), strict=True)
+    return MoELayer(layers[0].gate, [added(experts) for experts in rows])
+
+
+def _chart_network(atlas, chart, segments):
+    """psi of one chart, and the corners of the box of parameters it fills."""
+    nodes = np.linspace(atlas.low[chart], atlas.high[chart], segments + 1)
+    middle = atlas.manifold.parameters(atlas.centres[chart:chart + 1])[0]
+
+    def unwrapped(where):
+        found = atlas.manifold.parameters(atlas.points(chart, where))
+        return middle + (found - middle + math.pi) % (2 * math.pi) - math.pi
+
+    values = unwrapped(nodes)
+    mixed = np.stack([np.roll(nodes[:, axis], axis) for axis in range(nodes.shape[1])], axis=1)
+    apart = np.abs(unwrapped(mixed) - np.stack([np.roll(values[:, axis], axis) for axis in range(nodes.shape[1])], 1))
+    if not apart.max() <= 1e-9:
+        raise ValueError(f"a parameter varies by {apart.max():.3g} with a coordinate that is not its own; the manifold "
+                         f"is {shown(atlas.manifold)}, it must be a curve or a product of curves")
+    centre, basis = atlas.centres[chart], atlas.bases[chart]
+    splines = [spline_expert(basis[:, axis], centre, nodes[:, axis], values[:, axis]) for axis in range(nodes.shape[1])]
+    psi = DenseNetwork((np.vstack([each.weights[0] for each in splines]),
+                        block_diag(*(each.weights[1] for each in splines))),
+                       [np.concatenate([each.biases[layer] for each in splines]) for layer in (0, 1)])
+    return psi, values.min(axis=0), values.max(axis=0)
+
+
+def _ridge(function, place, direction, low, high, segments) -> DenseNetwork:
+    """The spline of a function in ``<a, s>`` over a box of s; `place` takes s to the points of the function."""
+    rising = np.where(direction >= 0, 1.0, -1.0)
+    middle, half = (low + high) / 2, (high - low) / 2
+
+    def diagonal(share):
+        return middle + share[:, None] * rising * half
+
+    share = np.linspace(-1, 1, segments + 1)
+    values = _values(function, place(diagonal(share)))
+    if len(direction) > 1:
+        # anywhere in the box, against the diagonal where <a, s> is the same
+        within = 2 * (np.outer(np.arange(1, 65), np.sqrt(np.arange(2, 4 * len(low), 4))) % 1) - 1
+        along = within @ (direction * half) / (np.abs(direction) @ half)
+        apart = np.abs(_values(function, place(middle + within * half)) - _values(function, place(diagonal(along))))
+        if not apart.max() <= 1e-9 * (1 + np.abs(values).max()):
+            raise ValueError(f"function varies by {apart.max():.3g} where <a, s> does not, a = "
+                             f"{shown(direction.tolist())}; it must be a function of <a, s>")
+    return spline_expert(direction, middle, share * (np.abs(direction) @ half), values)
+
+
+def _values(function, points):
+    """Of a function at points: (N,) or (N, outputs), finite."""
+    if not callable(function):
+        raise ValueError(f"function is {shown(function)}; it must be callable, from points to values")
+    values = numbers(function(points), "values of the function")
+    if values.shape[:1] != (len(points),) or values.ndim > 2:
+        raise ValueError(f"function returns shape {values.shape} for {len(points)} points; it must be (N,) or "
+                         "(N, outputs)")
+    finite = np.isfinite(values.reshape(len(points), -1)).all(axis=1)
+    if not finite.all():
+        worst = int(np.argmin(finite))
+        raise ValueError(f"function returns {shown(values[worst].tolist())} at the point "
+                         f"{shown(points[worst].tolist())}; it must be finite there")
+    return values
+
+
+def _direction(direction, dimension):
+    if direction is None and dimension == 1:
+        return np.ones(1)
+    if direction is None:
+        raise ValueError(f"direction is None; on a manifold of dimension {dimension} it must be {dimension} numbers: a "
+                         "network of one hidden layer is known here for functions of <a, s>")
+    direction = numbers(direction, "direction")
+    if direction.shape != (dimension,) or not np.isfinite(direction).all() or not direction.any():
+        raise ValueError(f"direction is {shown(direction.tolist())}; it must be {dimension} finite numbers, not all 0")
+    return direction
+
+
+def _require_dense(layer):
+    for expert in layer.experts:
+        if not isinstance(expert, DenseNetwork):
+            raise ValueError(f"experts contain {type(expert).__name__}; each must be a DenseNetwork (a KuhnExpert has "
+                             "one: network())")
+
+
+def _affordable(count, each, segments):
+    if count * each > NUMBERS:
+        raise ValueError(f"segments is {shown(segments)}; {count} experts of {each:.3g} numbers are more than 2^27 = "
+                         f"{NUMBERS}, 1 GiB")
