@@ -146,6 +146,9 @@ def test_best_affine_fit_against_linear_programming(seed, count):
                       np.stack([-x, -np.ones(count), -np.ones(count)], axis=1)])
     found = linprog([0, 0, 1], rows, np.concatenate([y, -y]), bounds=[(None, None)] * 3)
     assert zigzag.affine_error(x, y) == pytest.approx(found.fun, abs=1e-7)
+    first, second = np.triu_indices(count, 1)
+    residual = y - ((y[second] - y[first]) / (x[second] - x[first]))[:, None] * x
+    assert zigzag.affine_error(x, y) == pytest.approx(np.ptp(residual, axis=1).min() / 2, rel=1e-9)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 8, 13])
@@ -157,8 +160,25 @@ def test_greedy_pieces_against_all_ways_to_cut(count):
         best[end] = min(best[start] + 1 for start in range(end)
                         if zigzag.affine_error(x[start:end], y[start:end]) <= 0.499)
     assert zigzag.greedy_pieces(x, y, 0.499) == best[len(x)]
+    assert zigzag.greedy_pieces(x, -y, 0.499) == zigzag.greedy_pieces(-x[::-1], y[::-1], 0.499) == best[len(x)]
     # Extremes and middles between them are not all of [0, 1], but three extremes in a row already cost 1/2.
     assert best[len(x)] == zigzag.fewest_pieces(count)
+
+
+def test_greedy_pieces_of_long_ones():
+    """Five parabolas y = (x - c)^2, each of length 2 a: off its chord's parallel by a^2/2, less than the tolerance."""
+    x = np.linspace(0, 5, 20001)[:-1]
+    y = (x % 1 - 0.5) ** 2 + 10 * (np.floor(x) % 2)
+    assert zigzag.affine_error(x[:4000], y[:4000]) == pytest.approx(0.125, rel=1e-3)
+    assert zigzag.greedy_pieces(x, y, 0.126) == 5 and zigzag.greedy_pieces(x, y, 0.126 / 4) == 10
+
+
+@pytest.mark.parametrize(("x", "y"), [
+    ([0, 1, 2], [0, 1]), ([0, 0, 1], [0, 1, 2]), ([0, 1, math.nan], [0, 1, 2]), ([], [])])
+def test_samples_that_are_none_are_refused(x, y):
+    for call in (zigzag.affine_error, lambda x, y: zigzag.greedy_pieces(x, y, 0.1)):
+        with pytest.raises(ValueError, match="x and y"):
+            call(x, y)
 
 
 @settings(max_examples=40, deadline=None)
@@ -173,10 +193,28 @@ def test_no_affine_gate_beats_the_bound_on_rings(seed, ratio, experts):
 @given(st.floats(0.01, 0.99))
 def test_ring_gates_are_pure_and_their_number_the_least(ratio):
     least = circles.fewest_experts(ratio, 1.0)
-    assert circles.share_bound(ratio, 1.0, least) == 0 < circles.share_bound(ratio, 1.0, least - 1)
-    if math.cos(math.pi / (least - 1)) - ratio > 1e-9:
+    sides = next(n for n in range(3, 99) if math.cos(math.pi / n) > ratio)
+    if min(abs(math.cos(math.pi / n) - ratio) for n in (sides - 1, sides)) > 1e-9:
+        assert least == 1 + sides
+        assert circles.share_bound(ratio, 1.0, least) == 0 < circles.share_bound(ratio, 1.0, least - 1)
         assert circles.shared_share(circles.ring_gate(ratio, 1.0), ratio, 1.0, 512) == 0
         assert circles.shared_share(circles.ring_router(ratio, 1.0), ratio, 1.0, 512) == 0
+
+
+@pytest.mark.parametrize("sides", [3, 4, 6, 17, 1000])
+def test_rings_whose_ratio_decides_by_ties_alone_take_one_more(sides):
+    tie = math.cos(math.pi / sides)
+    assert circles.fewest_experts(tie, 1.0) == circles.fewest_experts(3 * tie, 3.0) == sides + 2
+    assert circles.fewest_experts(tie * (1 - 1e-12), 1.0) == sides + 1
+
+
+def test_rings_that_nearly_touch():
+    """pi/arccos(1 - s) = pi/sqrt(2 s) (1 - s/12 + ..)."""
+    for apart in (1e-6, 1e-9, 1e-13):
+        inner = 1 - apart
+        assert circles.fewest_experts(inner, 1.0) == pytest.approx(math.pi / math.sqrt(2 * (1 - inner)) + 1.5, abs=1.5)
+    with pytest.raises(ValueError, match="needs 7023725 experts; it may have at most 1048576"):
+        circles.ring_gate(1 - 1e-13, 1.0)
 
 
 def test_rings_refuse_radii_out_of_order():
@@ -289,6 +327,38 @@ def test_warm_up_interpolates_every_coordinate_in_its_cell(seed, depth, experts,
     np.testing.assert_allclose(network(points), wanted, atol=1e-11)
     np.testing.assert_allclose(identities.unrolled_deep(network)(points), wanted, atol=1e-11)
     assert len(identities.unrolled_deep(network).layers) == 2 * depth
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: DenseNetwork([[[1.0]]], 3), "biases are 3"),
+    (lambda: MoELayer(linear_gate([[1.0]]), None), "experts are None"),
+    (lambda: MoELayer(linear_gate([[1.0]]), [linear_gate([[1.0]])], shared=7), "shared are 7"),
+    (lambda: MoE(None), "layers are None"),
+    (lambda: MoE((3,)), "must be MoELayers"),
+    (lambda: partition.warm_up([[1, 2]], 4), "must be a sequence of callables"),
+    (lambda: partition.warm_up([[np.sin], []], 4), "functions of layer 2"),
+    (lambda: partition.warm_up([[np.sin, lambda z: 1 / (z - 1.5)]], 4), "function 2 of layer 1 is inf at 1.5"),
+    (lambda: partition.warm_up([[lambda z: 1.0]], 4), "returns shape \\(\\)"),
+    (lambda: partition.interval([math.nan], 3), "must be finite"),
+])
+def test_networks_refuse_what_they_cannot_be_made_of(make, message):
+    with pytest.raises(ValueError, match=message) as refused, np.errstate(divide="ignore"):
+        make()
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("points", "message"), [
+    ([[0.0, 1.0], [2.0, math.nan]], "point 1 has coordinate 1 = nan"),
+    ([[-math.inf, math.inf]], "point 0 has coordinate 0 = -inf"),
+    ([[1j, 2.0]], "points are"), ("abc", "points are 'abc'"), ([1.0, 2.0], "it must be \\(N, 2\\)"),
+    ([[1.0], [2.0, 3.0]], "points are"), (None, "points are None|points have shape"),
+])
+def test_networks_refuse_points_that_are_none(points, message):
+    rng = np.random.default_rng(8)
+    for network in (dense(rng, 2, 3), dense(rng, 2, 4, 3), mixture(rng, 2, 1), MoE((mixture(rng, 2, 2),))):
+        with pytest.raises(ValueError, match=message):
+            network(points)
+    assert np.isfinite(dense(rng, 2, 3)([[1e308, 0.0], [1e300, 1e300]])).any()
 
 
 def test_warm_up_and_cells_refuse_sizes_that_are_none():

@@ -12,6 +12,7 @@ K = 1 normalised over the selected is the paper's layer, ``y = f_k(x)`` with k =
 gate.  The paper's gate is linear without a bias; a bias, or a second layer, is a gate of another :class:`DenseNetwork`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,27 @@ LANES = 64
 NARROW = 32
 """Up to as many inputs and outputs together that kernel is faster than BLAS and three passes over the hidden values."""
 NORMALISED = ("selected", "all")
+
+
+def finite_points(points, inputs) -> np.ndarray:
+    """Points as float64 of shape (N, D), the same array if they are that.
+
+    Raises
+    ------
+    ValueError
+        For another shape, what is no real number, or a coordinate that is not finite; it names the first such point.
+    """
+    if not (isinstance(points, np.ndarray) and points.dtype == np.float64):
+        points = numbers(points, "points")
+    if points.ndim != 2 or points.shape[1] != inputs:
+        raise ValueError(f"points have shape {points.shape}; it must be (N, {inputs})")
+    # A sum costs half of a test of all; one that is not finite may still be of large numbers, and is looked at again.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = points.sum()
+    if not math.isfinite(total) and not np.isfinite(points).all():
+        point, axis = np.argwhere(~np.isfinite(points))[0]
+        raise ValueError(f"point {point} has coordinate {axis} = {points[point, axis]}; coordinates must be finite")
+    return np.ascontiguousarray(points)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +77,7 @@ class DenseNetwork:
         if not isinstance(self.weights, Sequence) or not self.weights:
             raise ValueError(f"weights are {shown(self.weights)}; they must be a sequence of at least one matrix")
         weights = tuple(_finite(matrix, f"weights of layer {depth}") for depth, matrix in enumerate(self.weights, 1))
-        biases = (None,) * len(weights) if self.biases is None else tuple(self.biases)
+        biases = (None,) * len(weights) if self.biases is None else _sequence(self.biases, "biases", "vectors or None")
         if len(biases) != len(weights):
             raise ValueError(f"there are {len(biases)} biases; there must be {len(weights)}, one for every layer")
         biases = tuple(bias if bias is None else _finite(bias, f"biases of layer {depth}")
@@ -95,7 +117,7 @@ class DenseNetwork:
 
     def __call__(self, points) -> np.ndarray:
         """Values at points of shape (N, D): shape (N, out)."""
-        values = _points(points, self.inputs)
+        values = finite_points(points, self.inputs)
         if len(self.weights) == 2 and self.inputs + self.outputs <= NARROW:
             biases = (np.zeros(len(matrix)) if bias is None else bias
                       for matrix, bias in zip(self.weights, self.biases, strict=True))
@@ -157,8 +179,8 @@ class MoELayer:
     shared: tuple = ()
 
     def __post_init__(self):
-        object.__setattr__(self, "experts", tuple(self.experts))
-        object.__setattr__(self, "shared", tuple(self.shared))
+        object.__setattr__(self, "experts", _sequence(self.experts, "experts", "networks"))
+        object.__setattr__(self, "shared", _sequence(self.shared, "shared", "networks"))
         for network in (self.gate, *self.experts, *self.shared):
             if not (callable(network) and all(hasattr(network, name) for name in ("inputs", "outputs", "parameters"))):
                 raise ValueError(f"gate and experts contain {shown(network)}; each must be a DenseNetwork, or callable "
@@ -215,7 +237,7 @@ class MoELayer:
 
     def routed(self, points) -> tuple[np.ndarray, np.ndarray]:
         """Values, shape (N, out), and the best expert of every point, shape (N,)."""
-        points = _points(points, self.inputs)
+        points = finite_points(points, self.inputs)
         result, route = np.empty((len(points), self.outputs)), np.empty(len(points), dtype=np.intp)
         rows = max(1, LOGITS // len(self.experts))
         for start in range(0, len(points), rows):
@@ -256,9 +278,9 @@ class MoE:
     layers: tuple
 
     def __post_init__(self):
-        object.__setattr__(self, "layers", tuple(self.layers))
-        if not self.layers:
-            raise ValueError("layers are (); there must be at least one")
+        object.__setattr__(self, "layers", _sequence(self.layers, "layers", "MoELayers"))
+        if not self.layers or not all(isinstance(layer, MoELayer) for layer in self.layers):
+            raise ValueError(f"layers are {shown(self.layers)}; they must be MoELayers, at least one")
         for depth, (before, after) in enumerate(zip(self.layers, self.layers[1:]), 2):
             if before.outputs != after.inputs:
                 raise ValueError(f"layer {depth} takes {after.inputs} inputs; it must take {before.outputs}, the "
@@ -328,8 +350,8 @@ def _finite(values, name):
     return array
 
 
-def _points(points, inputs):
-    array = np.ascontiguousarray(points, dtype=np.float64)
-    if array.ndim != 2 or array.shape[1] != inputs:
-        raise ValueError(f"points have shape {array.shape}; it must be (N, {inputs})")
-    return array
+def _sequence(values, name, kind):
+    try:
+        return tuple(values)
+    except TypeError:
+        raise ValueError(f"{name} are {shown(values)}; they must be a sequence of {kind}") from None

@@ -43,8 +43,11 @@ def interval_gate(experts, bias=True) -> DenseNetwork:
 
 
 def interval(x, experts) -> np.ndarray:
-    """i - 1 in {0, .., E - 1} with i - 1 < x <= i, by rounding up and no gate."""
-    return np.clip(np.ceil(numbers(x, "x")).astype(np.intp) - 1, 0, experts - 1)
+    """i - 1 in {0, .., E - 1} with i - 1 < x <= i, by rounding up and no gate; the first and last beyond [0, E]."""
+    x = numbers(x, "x")
+    if not np.isfinite(x).all():
+        raise ValueError(f"x are {shown(x)}; they must be finite")
+    return (np.clip(np.ceil(x), 1, positive(experts, "experts")) - 1).astype(np.intp)
 
 
 def acting_on(network, place, inputs, signed) -> DenseNetwork:
@@ -71,6 +74,8 @@ def acting_on(network, place, inputs, signed) -> DenseNetwork:
     ValueError
         If the block does not fit.
     """
+    if not isinstance(network, DenseNetwork):
+        raise ValueError(f"network is {shown(network)}; it must be a DenseNetwork")
     if not 0 <= place <= inputs - network.inputs or len(signed) != inputs:
         raise ValueError(f"a block of {network.inputs} coordinates at {shown(place)} with {len(signed)} signs does not "
                          f"fit; place must be in [0, {inputs - network.inputs}] and there must be {inputs} signs")
@@ -191,23 +196,46 @@ def warm_up(functions, segments) -> MoE:
     Parameters
     ----------
     functions : sequence (L) of sequences (E) of callables
-        From arrays to arrays.
+        From arrays of shape (m + 1,) to arrays of that shape.
     segments : int, >= 1
         m, neurons that an expert spends on its function.
+
+    Raises
+    ------
+    ValueError
+        If a layer has no functions, or one of them no callable or no finite value at a node.
     """
     segments = positive(segments, "segments")
+    if not isinstance(functions, Sequence) or not functions:
+        raise ValueError(f"functions are {shown(functions)}; they must be a sequence of at least one layer's")
     layers = []
-    for row in functions:
+    for depth, row in enumerate(functions, 1):
+        if not isinstance(row, Sequence) or not row or not all(map(callable, row)):
+            raise ValueError(f"functions of layer {depth} are {shown(row)}; they must be a sequence of callables, at "
+                             "least one")
         nodes = [np.linspace(i, i + 1, segments + 1) for i in range(len(row))]
         layers.append(MoELayer(interval_gate(len(row)),
-                               [spline_expert([1.0], [0.0], node, function(node))
+                               [spline_expert([1.0], [0.0], node, _values(function, node, depth))
                                 for node, function in zip(nodes, row, strict=True)]))
     return on_product(layers, [False] * len(layers))
 
 
+def _values(function, nodes, depth):
+    """What a function of layer l is at the nodes of its interval."""
+    name = f"function {int(nodes[0]) + 1} of layer {depth}"
+    values = numbers(function(nodes), f"values of {name}")
+    if values.shape != nodes.shape:
+        raise ValueError(f"{name} returns shape {values.shape} for {len(nodes)} nodes; it must be {nodes.shape}")
+    if not np.isfinite(values).all():
+        wrong = int(np.argmin(np.isfinite(values)))
+        raise ValueError(f"{name} is {values[wrong]} at {nodes[wrong]:.6g}; it must be finite at every node")
+    return values
+
+
 def cell_points(depth, experts, numerator=1, denominator=2):
     """One rational point inside each of the E^L unit cubes: lower corners plus a fraction in (0, 1), an iterator."""
-    inside = Fraction(numerator, denominator)
-    if not 0 < inside < 1:
+    inside = Fraction(positive(numerator, "numerator"), positive(denominator, "denominator"))
+    if not inside < 1:
         raise ValueError(f"numerator/denominator is {inside}; it must be in (0, 1), or the point is in no cell")
-    return itertools.product(*[[cell + inside for cell in range(experts)]] * depth)
+    return itertools.product(*[[cell + inside for cell in range(positive(experts, "experts"))]]
+                             * positive(depth, "depth"))

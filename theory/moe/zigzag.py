@@ -19,7 +19,7 @@ with scalar input, affine gate and E' experts of one hidden layer of width m has
 
 import numpy as np
 
-from ..arguments import number, numbers, positive
+from ..arguments import number, numbers, positive, shown
 from .model import DenseNetwork, MoE, MoELayer, linear_gate
 
 
@@ -77,22 +77,34 @@ def shallow_zigzag(pieces, experts=None) -> MoELayer:
 def greedy_pieces(x, y, tolerance) -> int:
     """The fewest affine pieces that pass all samples within a tolerance: each piece as long as it can be.
 
+    The error of a piece grows with it, so its end is found by doubling steps and then halving them.
+
     Parameters
     ----------
     x, y : array_like, shape (N,)
         x increasing.
     tolerance : float, > 0
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, a number is not finite, x does not increase or the tolerance is not positive.
     """
-    x, y = numbers(x, "x"), numbers(y, "y")
-    if x.ndim != 1 or x.shape != y.shape or len(x) < 1 or not (np.diff(x) > 0).all():
-        raise ValueError(f"x and y have shapes {x.shape} and {y.shape}; they must be of one length, x increasing")
+    x, y = _samples(x, y)
     if not number(tolerance, "tolerance") > 0:
         raise ValueError(f"tolerance is {tolerance!r}; it must be positive")
+
+    def fits(start, end):
+        return end <= len(x) and _least_error(x[start:end], y[start:end]) <= tolerance
     count, start = 0, 0
     while start < len(x):
-        end = start + 1
-        while end < len(x) and affine_error(x[start:end + 1], y[start:end + 1]) <= tolerance:
-            end += 1
+        step, end = 1, start + 1
+        while fits(start, end + step):
+            end, step = end + step, 2 * step
+        while step:
+            if fits(start, end + step):
+                end += step
+            step //= 2
         count, start = count + 1, end
     return count
 
@@ -100,12 +112,49 @@ def greedy_pieces(x, y, tolerance) -> int:
 def affine_error(x, y) -> float:
     """The least largest deviation of samples from an affine function.
 
-    ``max_k (y_k - s x_k) - min_k (y_k - s x_k)`` is convex in the slope s and kinked at the slopes between two samples,
-    so its minimum is at one of them; half of it is the error.
+    ``max_k (y_k - s x_k) - min_k (y_k - s x_k)`` is convex in the slope s and kinked at slopes of edges of the samples'
+    convex hull, so its minimum is at one of them; half of it is the error.
+
+    Parameters
+    ----------
+    x, y : array_like, shape (N,)
+        x increasing.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, a number is not finite or x does not increase.
     """
+    return _least_error(*_samples(x, y))
+
+
+def _samples(x, y):
+    x, y = numbers(x, "x"), numbers(y, "y")
+    if x.ndim != 1 or x.shape != y.shape or not len(x):
+        raise ValueError(f"x and y have shapes {x.shape} and {y.shape}; they must be of one length, at least 1")
+    if not (np.isfinite(x).all() and np.isfinite(y).all() and (x[1:] > x[:-1]).all()):
+        raise ValueError(f"x and y are {shown(x)} and {shown(y)}; they must be finite, x increasing")
+    return x, y
+
+
+def _least_error(x, y):
     if len(x) < 3:
         return 0.0
-    first, second = np.triu_indices(len(x), 1)
-    slopes = (y[second] - y[first]) / (x[second] - x[first])
-    residual = y - slopes[:, None] * x
-    return float((residual.max(axis=1) - residual.min(axis=1)).min()) / 2
+    above, below = _hull(x, y, 1.0), _hull(x, y, -1.0)
+    falling, rising = (np.diff(y[side]) / np.diff(x[side]) for side in (above, below))
+    slopes = np.concatenate([falling, rising])
+    high, low = above[np.searchsorted(-falling, -slopes)], below[np.searchsorted(rising, slopes)]
+    return float((y[high] - y[low] - slopes * (x[high] - x[low])).min()) / 2
+
+
+def _hull(x, y, side):
+    """Indices of the vertices of the upper (side 1) or lower (side -1) hull, by increasing x."""
+    kept = []
+    for place, (one, other) in enumerate(zip(x.tolist(), (side * y).tolist(), strict=True)):
+        while len(kept) > 1:
+            (_, left, down), (_, right, up) = kept[-2:]
+            if (up - down) * (one - left) > (other - down) * (right - left):
+                break
+            kept.pop()
+        kept.append((place, one, other))
+    return np.array([place for place, _, _ in kept])
