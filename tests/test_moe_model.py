@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theorycheck.theory.moe.experts import KuhnExpert, spline_expert
+from theorycheck.theory.moe.experts import KuhnExpert, free_numbers, spline_expert
 from theorycheck.theory.moe.model import DenseNetwork, MoE, MoELayer, linear_gate
 
 
@@ -100,7 +100,8 @@ def test_spline_interpolates(seed, segments):
     last = (values[-1] - values[-2]) / (nodes[-1] - nodes[-2])
     wanted += np.maximum(chart - nodes[-1], 0) * last
     expert = spline_expert(direction, centre, nodes, values)
-    assert expert.width == segments
+    assert expert.width == segments and expert.parameters == segments * (4 + 2) + 1
+    assert free_numbers(expert) == 4 + 2 * segments + 1
     np.testing.assert_allclose(expert(points)[:, 0], wanted, atol=1e-9 * (1 + np.abs(wanted).max()))
 
 
@@ -113,8 +114,15 @@ def test_kuhn_expert_is_its_network(dimension, segments, layers):
                         rng.standard_normal((*sides, 2)))
     network = expert.network()
     assert len(network.weights) - 1 == layers
+    assert expert.parameters == network.parameters
+    assert free_numbers(expert) == expert.basis.size + expert.centre.size + 2 * dimension + expert.values.size
     points = expert.centre + rng.uniform(-2.5, 3, (2000, dimension)) @ basis.T
     np.testing.assert_allclose(expert(points), network(points), atol=1e-12)
+
+
+def test_free_numbers_of_other_networks_are_their_entries():
+    network = dense(np.random.default_rng(0), 3, 5, 2)
+    assert free_numbers(network) == network.parameters == 5 * 4 + 2 * 6
 
 
 def test_kuhn_expert_interpolates_on_its_triangles():
@@ -153,6 +161,9 @@ def test_kuhn_expert_interpolates_on_its_triangles():
     (lambda: spline_expert([1.0], [0.0], [0, 1], [1, 2, 3]), "at least two nodes and as many values"),
     (lambda: KuhnExpert(np.eye(2), np.zeros(2), [0, 0], [1, 0], np.ones((2, 2))), "low less than high"),
     (lambda: KuhnExpert(np.eye(2), np.zeros(2), [0, 0], [1, 1], np.ones((2, 1))), "sides of at least 2 nodes"),
+    (lambda: KuhnExpert(np.eye(2), np.zeros(2), [0, 0], [1, 1], np.ones((2, 2)))(np.ones((3, 5))),
+     r"points have shape \(3, 5\); it must be \(N, 2\)"),
+    (lambda: KuhnExpert(np.eye(2), np.zeros(2), [0, 0], [1, 1], [[1, 2], [3, math.nan]]), "values are .* finite"),
 ])
 def test_bad_input_is_refused(call, words):
     with pytest.raises(ValueError, match=words) as caught:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numba import njit
 
-from ..arguments import numbers
+from ..arguments import numbers, shown
 from .model import DenseNetwork
 
 
@@ -92,14 +92,17 @@ class KuhnExpert:
 
     def __post_init__(self):
         for name in ("basis", "centre", "low", "high", "values"):
-            object.__setattr__(self, name, np.ascontiguousarray(numbers(getattr(self, name), name)))
-        if self.basis.ndim != 2 or self.centre.shape != self.basis.shape[:1]:
+            array = np.ascontiguousarray(numbers(getattr(self, name), name))
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} are {shown(array.tolist())}; they must be finite")
+            object.__setattr__(self, name, array)
+        if self.basis.ndim != 2 or 0 in self.basis.shape or self.centre.shape != self.basis.shape[:1]:
             raise ValueError(f"basis and centre have shapes {self.basis.shape} and {self.centre.shape}; they must be "
                              "(D, d) and (D,)")
         dimension = self.basis.shape[1]
         if self.low.shape != (dimension,) or self.high.shape != (dimension,) or not (self.low < self.high).all():
-            raise ValueError(f"low and high are {self.low.tolist()} and {self.high.tolist()}; they must be {dimension} "
-                             "numbers each, low less than high")
+            raise ValueError(f"low and high are {shown(self.low.tolist())} and {shown(self.high.tolist())}; they must "
+                             f"be {dimension} numbers each, low less than high")
         if self.values.ndim == dimension:
             object.__setattr__(self, "values", self.values[..., None])
         if self.values.ndim != dimension + 1 or min(self.values.shape[:-1]) < 2:
@@ -128,12 +131,24 @@ class KuhnExpert:
 
     @property
     def parameters(self) -> int:
-        """Numbers that :meth:`network` needs, the zeros it is full of not counted: chart, grid and node values."""
-        return self.basis.size + self.centre.size + 2 * len(self.low) + self.values.size
+        """Entries of the matrices and biases of :meth:`network`, most of them 0; see :func:`free_numbers`."""
+        before, total = self.inputs, 0
+        for neurons in (*_hidden_widths(self.values.shape[:-1]), self.width):
+            before, total = neurons, total + neurons * (before + 1)
+        return total + self.values.size
 
     def coordinates(self, points) -> np.ndarray:
-        """Chart coordinates in steps of the grid, shape (N, d)."""
-        chart = (np.asarray(points, dtype=np.float64) - self.centre) @ self.basis
+        """Chart coordinates in steps of the grid, shape (N, d).
+
+        Raises
+        ------
+        ValueError
+            If points are not of shape (N, D).
+        """
+        points = numbers(points, "points")
+        if points.ndim != 2 or points.shape[1] != self.inputs:
+            raise ValueError(f"points have shape {points.shape}; it must be (N, {self.inputs})")
+        chart = (points - self.centre) @ self.basis
         return (chart - self.low) * (self.segments / (self.high - self.low))
 
     def __call__(self, points) -> np.ndarray:
@@ -152,6 +167,36 @@ class KuhnExpert:
         first = weights[0] @ chart, weights[0] @ offset + biases[0]
         output = self.values.reshape(len(nodes), -1).T
         return DenseNetwork((first[0], *weights[1:], output), (first[1], *biases[1:], None))
+
+
+def free_numbers(network) -> int:
+    """Numbers that determine a network of this module, where ``parameters`` counts the entries of its matrices.
+
+    Of a :class:`KuhnExpert` those of chart, grid and node values.  Of a network of one hidden layer whose neurons all
+    have one direction, as those of :func:`spline_expert`, this direction once, its kinks, and what comes after them.
+    Of any other network all entries.
+    """
+    if isinstance(network, KuhnExpert):
+        return network.basis.size + network.centre.size + 2 * len(network.low) + network.values.size
+    if isinstance(network, DenseNetwork) and len(network.weights) == 2:
+        directions = network.weights[0]
+        if (directions == directions[0]).all():
+            return network.parameters - (len(directions) - 1) * network.inputs
+    return network.parameters
+
+
+def _hidden_widths(sides):
+    """Neurons of the hidden layers before that of the hats, as :meth:`KuhnExpert.network` has them."""
+    dimension = len(sides)
+    if dimension == 2:
+        return [4 * sum(sides) - 2]
+    widths, forms, zero = [], dimension + 1, True
+    while forms > 1:
+        # pairs take three neurons, a pair with the constant 0 one, a form without a partner two
+        rows = 3 * (forms // 2) + (2 if forms % 2 else -2 * zero)
+        widths.append(2 * rows * math.prod(sides))
+        forms, zero = (forms + 1) // 2, False
+    return widths
 
 
 def _shared_hats(nodes):
