@@ -60,8 +60,8 @@ def controls(SURFACES, mo):
 def cells(SURFACES, charts, covering_radius, experts, neighbours, points_on, surface, views):
     name, manifold, _, low, high, sides, angles = SURFACES[surface.value]
     cloud = points_on(manifold, 500 * experts.value, purpose=1)
-    atlas = charts.net_atlas(manifold, experts.value, cloud, checked=False)
-    radius, allowed = covering_radius(cloud, atlas.centres), charts.INJECTIVE * manifold.reach
+    atlas = charts.net_atlas(manifold, experts.value, checked=False)
+    radius, allowed = atlas.radius, charts.INJECTIVE * manifold.reach
     threshold = (allowed**2 - radius**2) / 2
     seen = views.view(manifold, low, high, [side // 2 for side in sides], *angles, pixels=320)
     tints = views.tints(neighbours(atlas, cloud), experts.value)

@@ -97,7 +97,7 @@ def test_farthest_points_cover():
     (lambda: circle().require([[1.0, 0.1]]), "point 0 is 0.00499 off the manifold"),
     (lambda: circle().require([[math.nan, 0]]), "point 0 is nan off"),
     (lambda: Sphere().require(np.ones((3, 2))), r"points have shape \(3, 2\); it must be \(N, 3\)"),
-    (lambda: Sphere(3), r"dimension is 3; it must be an integer in \[1, 2\]"),
+    (lambda: Sphere(65), r"dimension is 65; it must be an integer in \[1, 64\]"),
     (lambda: Sphere(2, -1), "radius is -1; it must be positive"),
     (lambda: RingTorus(1, 2), "major is 1; it must be greater than the minor radius, 2"),
     (lambda: SwissRoll(math.inf), "height is inf"),

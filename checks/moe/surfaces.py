@@ -105,8 +105,7 @@ def _atlas(name, ambient, count=None):
     manifold, enough = SURFACES[name]
     if ambient > 3:
         manifold = Embedded(manifold, orthonormal_frame(ambient, 3))
-    cloud = points_on(manifold, 700 * enough, purpose=1)
-    return charts.net_atlas(manifold, count or enough, cloud, checked=count is None)
+    return charts.net_atlas(manifold, count or enough, checked=count is None)
 
 
 def _stretches(effort, angle):

@@ -42,7 +42,7 @@ def atlases(effort):
     for (above, below), row in zip(axes.T, SURFACES):
         name, manifold, count, low, high, sides, angles = row
         cloud = points_on(manifold, effort.choose(400, 3000) * count, purpose=1)
-        atlas = charts.net_atlas(manifold, count, cloud)
+        atlas = charts.net_atlas(manifold, count)
         layer = shallow.linear_chart_layer(atlas, lambda points, s=manifold.size: _function(points / s), SEGMENTS)
         seen = views.view(manifold, low, high, sides, *angles)
         values, routes = layer.routed(seen.points)

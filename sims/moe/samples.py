@@ -1,8 +1,13 @@
-"""Random places for networks that are constructed: orthonormal frames, and points on a manifold."""
+"""Random places for networks that are constructed: orthonormal frames, points on a manifold, and errors found there."""
+
+from typing import NamedTuple
 
 import numpy as np
 
 from .. import streams
+
+SLACK = 1e-9
+"""How far outside its box, relative to the size of the manifold, rounding may put the image of a point."""
 
 
 def orthonormal_frame(ambient, columns, seed=0) -> np.ndarray:
@@ -32,11 +37,104 @@ def sup_error(network, function, manifold, points, rounds=6, seed=0) -> float:
     rounds : int
         Each tries 16 points around each of the 64 worst so far, at half the distance of the round before; the first
         distance is the one N points of the manifold's size would have from each other.
-    """
-    def error(where):
-        wanted = np.asarray(function(where))
-        return np.abs(network(where) - wanted.reshape(len(wanted), -1)).max(axis=1)
 
+    Raises
+    ------
+    ValueError
+        If a point is off the manifold; it names the distance.
+    """
+    return _search(lambda where: _errors(network(where), function(where)), manifold, points, rounds, seed)
+
+
+class Assembled(NamedTuple):
+    """An error with what must be known to believe it: measured on the assembled network, routing included.
+
+    Attributes
+    ----------
+    error : float
+        Sup error found.
+    points : int
+        At which it was looked for.
+    misrouted : int
+        Points among them that went to an expert whose chart does not contain them: beyond r_max from its centre, or
+        with an image outside its box.
+    ratio : float
+        r_max / reach of the atlas, its proved radius; below sqrt 3 - 1 all of its charts are injective by the reach
+        alone.
+    active, parameters : int
+        Numbers that one point uses, and all.
+    """
+
+    error: float
+    points: int
+    misrouted: int
+    ratio: float
+    active: int
+    parameters: int
+
+
+PROTOCOL = ("case", "sup error", "points", "mis-routed", "r_max/reach", "active", "parameters")
+"""Header of a table of :func:`protocol`."""
+
+
+def assembled_error(network, function, atlas, points, rounds=6, seed=0) -> Assembled:
+    """The sup error of a network over the manifold of an atlas, and where its gates sent the points.
+
+    Parameters
+    ----------
+    network : MoELayer or MoE
+        Of one expert for each chart in its (last) layer; it is given points in R^D and nothing else.
+    function, points, rounds, seed
+        As in :func:`sup_error`.
+    atlas : Atlas
+        Whose charts the experts are for.
+
+    Raises
+    ------
+    ValueError
+        If a point is off the manifold, or the network has another number of experts.
+    """
+    last = network.layers[-1] if hasattr(network, "layers") else network
+    if len(last.experts) != len(atlas.centres):
+        raise ValueError(f"network has {len(last.experts)} experts; it must have {len(atlas.centres)}, one for each "
+                         "chart")
+    seen, astray = [], []
+
+    def error(where):
+        values, routes = network.routed(where)
+        seen.append(len(where))
+        astray.append(_outside(atlas, where, routes if routes.ndim == 1 else routes[:, -1]))
+        return _errors(values, function(where))
+
+    found = _search(error, atlas.manifold, points, rounds, seed)
+    return Assembled(found, sum(seen), sum(astray), atlas.radius / atlas.manifold.reach, network.active,
+                     network.parameters)
+
+
+def protocol(cases) -> tuple:
+    """A table for a claim's evidence, from a dict of case to :class:`Assembled`; errors to two digits."""
+    return (PROTOCOL, *((name, f"{case.error:.2g}", case.points, case.misrouted, f"{case.ratio:.3f}", case.active,
+                         case.parameters) for name, case in cases.items()))
+
+
+def _outside(atlas, points, charts):
+    """How many points are beyond the chart they were sent to."""
+    slack = SLACK * atlas.manifold.size
+    image = atlas.coordinates(points, charts)
+    inside = (image >= atlas.low[charts] - slack) & (image <= atlas.high[charts] + slack)
+    near = np.linalg.norm(points - atlas.centres[charts], axis=1) <= atlas.radius + slack
+    return int((~(inside.all(axis=1) & near)).sum())
+
+
+def _errors(values, wanted):
+    wanted = np.asarray(wanted)
+    return np.abs(values - wanted.reshape(len(wanted), -1)).max(axis=1)
+
+
+def _search(error, manifold, points, rounds, seed):
+    points = manifold.require(points)
+    if not len(points):
+        raise ValueError("points are none; there must be at least one")
     errors, key = error(points), streams.key(seed, "moe.sup")
     distance = manifold.size * len(points) ** (-1 / manifold.dimension)
     for turn in range(rounds):

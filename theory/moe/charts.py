@@ -10,7 +10,20 @@ so for x and y in B(c, s tau) the angle of y - x with T_c is at most ``arcsin s 
     |phi_c(x) - phi_c(y)| >= cos(arcsin s + 2 arcsin(s/2)) |x - y|,
 
 which is positive for ``s < sqrt 3 - 1``.  This is sufficient and not sharp: on a circle ``s < sqrt 2`` would do.
-The cells of an atlas are those of the gate of :func:`~theorycheck.theory.moe.gates.power_gate`.
+The cells of an atlas are those of the gate of :func:`~theorycheck.theory.moe.gates.power_gate`, Voronoi's.
+
+*What is proved of an atlas.*  Two things must hold on all of M, not at sampled points: r_max, the largest distance
+from a centre within its cell, and a box that contains the image of the cell.
+
+- :func:`net_atlas` reads both off a lattice with a known hole (:mod:`~theorycheck.theory.moe.lattices`): r_max is at
+  most the largest distance of a lattice point from its nearest centre, plus the hole.  A point x of cell i has a
+  lattice point y within the hole, so ``|y - c_i| <= min_j |y - c_j| + 2 hole`` and ``phi_i(x)`` is within the hole of
+  ``phi_i(y)``: the image is in the box of all such ``phi_i(y)``, widened by the hole.
+- :func:`curve_atlas` has closed forms.  On the curve of k harmonics ``|x(s) - x(0)|^2 = (4/Z) sum_j sin^2(js/2)/j^2``,
+  Z the sum of 1/j^2, has the derivative ``(2/Z) sum_j sin(js)/j > 0`` on (0, pi) (Fejer, Jackson), so cells of equally
+  spaced centres are equal arcs; the chart's is ``prop. to sum_j cos(js) = cos((k+1)s/2) sin(ks/2) / sin(s/2)``,
+  positive up to ``s = pi/(k+1)`` and not further: the least number of arcs is k + 2.
+- :func:`torus_atlas` and :func:`cube_atlas` are products of arcs and of intervals.
 """
 
 import math
@@ -19,16 +32,21 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..arguments import shown
+from ..arguments import number, numbers, shown
 from .gates import power_gate
-from .manifolds import Cube, Embedded, Manifold, flat_torus
+from .lattices import MOST, lattice
+from .manifolds import Cube, Embedded, HomogeneousCurve, Manifold, Sphere, flat_torus
 from .model import DenseNetwork
-from .nets import covering_radius, farthest_points, net_for_radius
+from .nets import farthest_points, net_for_radius
 
 INJECTIVE = math.sqrt(3) - 1
 """Balls of a radius less than this times the reach have injective linear charts."""
+LATTICE = 100_000
+"""Points of the lattice on which a net is chosen and checked, unless said otherwise."""
 FEWEST = 50
-"""Sample points that a cell needs at least, to know the box it fills."""
+"""Lattice points a cell must have on average: with fewer its box would be mostly margin."""
+LARGEST = 100_000
+"""Charts of a product of arcs or intervals: more would not fit into memory."""
 
 
 def least_stretch(ratio) -> float:
@@ -39,7 +57,7 @@ def least_stretch(ratio) -> float:
     ratio : float, in [0, 1]
         s, radius over reach.
     """
-    if not 0 <= ratio <= 1:
+    if not 0 <= number(ratio, "ratio") <= 1:
         raise ValueError(f"ratio is {shown(ratio)}; it must be in [0, 1]")
     return math.cos(math.asin(ratio) + 2 * math.asin(ratio / 2))
 
@@ -54,14 +72,16 @@ class Atlas:
     centres : array_like, shape (E, D)
         On the manifold.
     low, high : array_like, shape (E, d)
-        Corners of the boxes in chart coordinates.
+        Corners of the boxes in chart coordinates, ``low <= high``.
     bases : array_like, shape (E, D, d), optional
-        The tangent bases, if not given.
+        Orthonormal (to 1e-10); the tangent bases, if not given.
+    radius : float, > 0
+        r_max, a length within which all of every cell is proved to be of its centre; infinity if nobody proved one.
 
     Raises
     ------
     ValueError
-        For a centre off the manifold or shapes that do not fit.
+        For a centre off the manifold, shapes that do not fit, empty boxes or bases that are not orthonormal.
     """
 
     manifold: Manifold
@@ -69,27 +89,54 @@ class Atlas:
     low: np.ndarray
     high: np.ndarray
     bases: np.ndarray = None
+    radius: float = math.inf
     gate: DenseNetwork = field(init=False, repr=False)
 
     def __post_init__(self):
+        if not isinstance(self.manifold, Manifold):
+            raise ValueError(f"manifold is {shown(self.manifold)}; it must be a Manifold")
         centres = self.manifold.require(self.centres)
         wanted = (len(centres), self.manifold.dimension)
         for name in ("low", "high"):
-            array = np.asarray(getattr(self, name), dtype=float)
-            if array.shape != wanted:
-                raise ValueError(f"{name} has shape {array.shape}; it must be {wanted}")
+            array = numbers(getattr(self, name), name)
+            if array.shape != wanted or not np.isfinite(array).all():
+                raise ValueError(f"{name} has shape {array.shape}; it must be {wanted}, of finite numbers")
             object.__setattr__(self, name, array)
-        object.__setattr__(self, "centres", centres)
-        if self.bases is None:
-            object.__setattr__(self, "bases", np.array(self.manifold.tangent(centres)))
-        object.__setattr__(self, "gate", power_gate(centres))
+        if not (self.low <= self.high).all():
+            chart, axis = np.argwhere(self.low > self.high)[0]
+            raise ValueError(f"low[{chart}, {axis}] is {self.low[chart, axis]:.6g}; it must be at most high there, "
+                             f"{self.high[chart, axis]:.6g}")
+        bases = np.array(self.manifold.tangent(centres)) if self.bases is None else numbers(self.bases, "bases")
+        wanted = (*centres.shape, self.manifold.dimension)
+        if bases.shape != wanted:
+            raise ValueError(f"bases have shape {bases.shape}; it must be {wanted}")
+        miss = np.abs(np.einsum("njd,nje->nde", bases, bases) - np.eye(wanted[2])).max()
+        if not miss <= 1e-10:
+            raise ValueError(f"bases are off orthonormality by {miss:.2g}; it must be at most 1e-10")
+        if not number(self.radius, "radius") > 0:
+            raise ValueError(f"radius is {shown(self.radius)}; it must be positive")
+        for name, value in (("centres", centres), ("bases", bases), ("radius", float(self.radius)),
+                            ("gate", power_gate(centres))):
+            object.__setattr__(self, name, value)
 
     def route(self, points) -> np.ndarray:
-        """The cell of every point, by the gate: shape (N,)."""
-        return np.argmax(self.gate(points), axis=1)
+        """The cell of every point, by the gate: shape (N,).
+
+        Raises
+        ------
+        ValueError
+            If a point is off the manifold; it names the distance.
+        """
+        return np.argmax(self.gate(self.manifold.require(points)), axis=1)
 
     def coordinates(self, points, charts) -> np.ndarray:
         """``phi_i(x)`` of points (N, D) in charts i of shape (N,): shape (N, d)."""
+        points, charts = numbers(points, "points"), np.asarray(charts)
+        if points.ndim != 2 or points.shape[1] != self.manifold.ambient or charts.shape != points.shape[:1]:
+            raise ValueError(f"points have shape {points.shape} and charts {charts.shape}; they must be "
+                             f"(N, {self.manifold.ambient}) and (N,)")
+        if charts.size and (charts.dtype.kind not in "iu" or not 0 <= charts.min() <= charts.max() < len(self.low)):
+            raise ValueError(f"charts are {shown(charts.tolist())}; they must be integers in [0, {len(self.low)})")
         return np.einsum("nj,njd->nd", points - self.centres[charts], self.bases[charts])
 
     def points(self, chart, coordinates) -> np.ndarray:
@@ -100,9 +147,15 @@ class Atlas:
         ValueError
             If there is no such point near the centre: the coordinates are beyond the chart.
         """
-        centre, basis = self.centres[chart], self.bases[chart]
-        coordinates = np.asarray(coordinates, dtype=float)
+        if isinstance(chart, bool) or not isinstance(chart, int | np.integer) or not 0 <= chart < len(self.centres):
+            raise ValueError(f"chart is {shown(chart)}; it must be an integer in [0, {len(self.centres)})")
+        coordinates, (centre, basis) = numbers(coordinates, "coordinates"), (self.centres[chart], self.bases[chart])
+        if coordinates.ndim != 2 or coordinates.shape[1] != basis.shape[1] or not np.isfinite(coordinates).all():
+            raise ValueError(f"coordinates have shape {coordinates.shape}; it must be (N, {basis.shape[1]}), of finite "
+                             "numbers")
         found = np.broadcast_to(centre, (len(coordinates), len(centre))).copy()
+        if not coordinates.size:
+            return found
         for part in (0.4, 0.8, *np.ones(25)):
             miss = part * coordinates - (found - centre) @ basis
             if part == 1.0 and np.abs(miss).max() <= 1e-13 * max(1.0, self.manifold.size):
@@ -125,7 +178,7 @@ class Atlas:
         Shape (E,); infinity for a cell with fewer than two points.
         """
         charts = self.route(points)
-        least = np.full(len(self.centres), math.inf)
+        points, least = np.asarray(points, dtype=float), np.full(len(self.centres), math.inf)
         for chart in range(len(self.centres)):
             mine = points[charts == chart]
             if len(mine) > 1:
@@ -136,46 +189,89 @@ class Atlas:
         return least
 
 
-def net_atlas(manifold, count, cloud, checked=True) -> Atlas:
-    """An atlas around a net of farthest points of a sample.
+def net_atlas(manifold, count, points=LATTICE, checked=True) -> Atlas:
+    """An atlas around a net of farthest points of a lattice, its radius and boxes proved.
 
     Parameters
     ----------
     manifold : Manifold
+        Of dimension at most 8.
     count : int, >= 1
         E.
-    cloud : array_like, shape (N, D)
-        Points on the manifold, many to a cell.
+    points : int, in [50 E, 2 000 000]
+        Size of the lattice.  The boxes are up to about two holes wider than the images of the cells.
     checked : bool
         Refuse cells that the reach does not guarantee to have injective charts.
 
     Raises
     ------
     ValueError
-        If a point is off the manifold, the cells are too large for the reach (it names the least count that does), or
-        a cell has too few points.
+        If the cells are too large for the reach (it names the least count that does), or the lattice is too small for
+        so many.
     """
-    cloud = manifold.require(cloud)
-    chosen = farthest_points(cloud, count)
-    centres = cloud[chosen]
-    radius, allowed = covering_radius(cloud, centres), INJECTIVE * manifold.reach
+    cloud, hole = lattice(manifold, points)
+    _count(count, 1, "an integer >= 1")
+    if not FEWEST * count <= points:
+        raise ValueError(f"count is {count}; it must be at most {points // FEWEST} on a lattice of points = {points}"
+                         + (f", so take points = {FEWEST * count}" if FEWEST * count <= MOST else ""))
+    if isinstance(manifold, Embedded):          # all is decided before, and so does not depend on the frame
+        within, frame = net_atlas(manifold.manifold, count, points, checked), manifold.frame
+        return Atlas(manifold, within.centres @ frame.T, within.low, within.high, frame @ within.bases, within.radius)
+    centres = cloud[farthest_points(cloud, min(count, len(cloud)))]
+    around = cKDTree(centres)
+    radius, allowed = float(around.query(cloud)[0].max()) + hole, INJECTIVE * manifold.reach
     if checked and not radius < allowed:
-        needed = len(net_for_radius(cloud, allowed))
-        raise ValueError(f"{count} charts have cells of radius {radius:.3g}, but the reach {manifold.reach:.3g} lets "
-                         f"linear charts be injective below {allowed:.3g} only; the least count here is {needed}")
+        least, enough = least_charts(manifold, points)
+        raise ValueError(f"{count} charts have cells of radius up to {radius:.3g}, but the reach {manifold.reach:.3g} "
+                         f"lets linear charts be injective below {allowed:.3g} only; the least count is {least}"
+                         + (f" on a lattice of points = {enough}" if enough != points else ""))
     bases = np.array(manifold.tangent(centres))
-    charts = np.argmax(power_gate(centres)(cloud), axis=1)
-    image = np.einsum("nj,njd->nd", cloud - centres[charts], bases[charts])
-    low, high = np.full((count, manifold.dimension), math.inf), np.full((count, manifold.dimension), -math.inf)
-    np.minimum.at(low, charts, image)
-    np.maximum.at(high, charts, image)
-    filled = np.bincount(charts, minlength=count)
-    if filled.min() < FEWEST:
-        raise ValueError(f"a cell has {filled.min()} of the {len(cloud)} points; it needs {FEWEST}, so take about "
-                         f"{math.ceil(len(cloud) * FEWEST / max(filled.min(), 1))}")
-    # the largest hole in n random points of a cell is of order (log n / n)^(1/d) of its size
-    wider = ((np.log(filled) / filled) ** (1 / manifold.dimension))[:, None] * (high - low)
-    return Atlas(manifold, centres, low - wider, high + wider, bases)
+    return Atlas(manifold, centres, *_boxes(cloud, hole, centres, bases, around), bases, radius)
+
+
+def least_charts(manifold, points=LATTICE) -> tuple[int, int]:
+    """The least number of charts that :func:`net_atlas` accepts, and the size of the lattice on which it does.
+
+    The lattice is the one asked for, unless it is too coarse for the reach or for that many cells.
+
+    Raises
+    ------
+    ValueError
+        If none of at most 2 000 000 points is fine enough.
+    """
+    while True:
+        cloud, hole = lattice(manifold, points)
+        allowed = INJECTIVE * manifold.reach
+        if allowed == math.inf:
+            return 1, points
+        count = len(net_for_radius(cloud, (allowed - hole) * (1 - 1e-12))) if hole < allowed / 2 else points
+        if FEWEST * count <= points:
+            return count, points
+        if points == MOST:
+            raise ValueError(f"manifold has reach {manifold.reach:.3g} and dimension {manifold.dimension}; a lattice "
+                             f"of {MOST} points has holes of {hole:.3g} and is too coarse for charts within "
+                             f"{allowed:.3g}")
+        points = min(MOST, 4 * points if count == points else max(2 * FEWEST * count, 2 * points))
+
+
+def _boxes(cloud, hole, centres, bases, around):
+    """Boxes in the charts that contain the cells: of the lattice points nearly in the cell, widened by the hole."""
+    near = min(len(centres), 8)
+    while True:
+        distance, chart = around.query(cloud, k=np.arange(1, near + 1))
+        mine = distance <= distance[:, :1] + 2 * hole
+        if near == len(centres) or not mine[:, -1].any():
+            break
+        near = min(len(centres), 2 * near)
+    rows, columns = np.nonzero(mine)
+    chart = chart[rows, columns]
+    low = np.full((len(centres), bases.shape[2]), math.inf)
+    high = -low
+    for part in np.array_split(np.arange(len(rows)), max(1, len(rows) // 100_000)):
+        image = np.einsum("nj,njd->nd", cloud[rows[part]] - centres[chart[part]], bases[chart[part]])
+        np.minimum.at(low, chart[part], image)
+        np.maximum.at(high, chart[part], image)
+    return low - hole, high + hole
 
 
 def curve_atlas(manifold, count) -> Atlas:
@@ -184,50 +280,63 @@ def curve_atlas(manifold, count) -> Atlas:
     Raises
     ------
     ValueError
-        If a chart would turn back within its arc; it names the least count that does.
+        For another manifold, or if a chart would turn back within its arc; it names the least count that does not.
     """
+    curve = manifold.manifold if isinstance(manifold, Embedded) else manifold
+    if isinstance(curve, Sphere) and curve.dimension == 1:
+        harmonics = 1
+    elif isinstance(curve, HomogeneousCurve):
+        harmonics = curve.harmonics
+    else:
+        raise ValueError(f"manifold is {shown(manifold)}; it must be a circle or a HomogeneousCurve, embedded or not")
     _count(count, 1, "an integer >= 1")
-    if manifold.dimension != 1:
-        raise ValueError(f"manifold has dimension {manifold.dimension}; it must be a curve")
-    angles = 2 * math.pi * np.arange(count) / count
-    half = math.pi / count
-    fine = math.pi / 20_000
-    first = manifold.tangent(manifold.embed([[0.0]]))[0, :, 0]
-    along = np.arange(1, 20_001) * fine
-    blocks = np.concatenate([manifold.tangent(manifold.embed(part[:, None]))[:, :, 0] @ first
-                             for part in np.array_split(along, max(1, manifold.ambient // 16))])
-    turned = along[np.argmax(blocks <= 0)] if (blocks <= 0).any() else math.inf
-    if not half < turned - 2 * fine:
+    half, turned, most = math.pi / count, math.pi / (harmonics + 1), 10**8 // manifold.ambient
+    if count > most:
+        raise ValueError(f"count is {count}; it must be at most {most} in {manifold.ambient} dimensions")
+    if not count > harmonics + 1:
         raise ValueError(f"{count} arcs have linear charts that turn back {turned:.3g} from their centres, within half "
-                         f"an arc, {half:.3g}; the least count is {math.floor(math.pi / (turned - 2 * fine)) + 1}")
+                         f"an arc, {half:.3g}; the least count is {harmonics + 2}")
+    angles = 2 * half * np.arange(count)
     centres = manifold.embed(angles[:, None])
     bases = np.array(manifold.tangent(centres))
-    ends = [np.einsum("nj,njd->nd", manifold.embed(angles[:, None] + side) - centres, bases) for side in (-half, half)]
-    return Atlas(manifold, centres, *ends, bases)
+    (low, high), ends = np.empty((2, count, 1)), (-half, half)
+    for box, side in zip((low, high), ends, strict=True):
+        end = curve.embed([[side]]) - curve.embed([[0.0]])
+        box[:] = end @ curve.tangent(curve.embed([[0.0]]))[0]           # all arcs are alike
+    return Atlas(manifold, centres, low, high, bases, float(np.linalg.norm(end)))
 
 
 def torus_atlas(dimension, count, frame=None) -> Atlas:
-    """An atlas of the flat torus T^d in R^(2d): products of arcs, `count` >= 3 of them on each circle."""
-    _count(count, 3, "an integer >= 3, for a linear chart of an arc")
+    """An atlas of the flat torus T^d in R^(2d): products of arcs, `count` >= 3 of them on each circle.
+
+    At most 100 000 charts, so ``count <= 100 000^(1/d)``.
+    """
     manifold = flat_torus(dimension)
+    _count(count, 3, "an integer >= 3, for a linear chart of an arc", dimension)
     manifold = manifold if frame is None else Embedded(manifold, frame)
     centres = manifold.embed(2 * math.pi / count * _grid(dimension, count))
     high = np.full((len(centres), dimension), math.sin(math.pi / count))
-    return Atlas(manifold, centres, -high, high)
+    return Atlas(manifold, centres, -high, high, None, 2 * math.sin(math.pi / (2 * count)) * math.sqrt(dimension))
 
 
 def cube_atlas(dimension, count, frame=None) -> Atlas:
-    """An atlas of the cube [0, 1]^d: subcubes, `count` >= 1 of them along each side."""
-    _count(count, 1, "an integer >= 1")
-    manifold = Cube(dimension) if frame is None else Embedded(Cube(dimension), frame)
+    """An atlas of the cube [0, 1]^d: subcubes, `count` >= 1 of them along each side, at most 100 000 in all."""
+    cube = Cube(dimension)
+    _count(count, 1, "an integer >= 1", dimension)
+    manifold = cube if frame is None else Embedded(cube, frame)
     centres = manifold.embed((_grid(dimension, count) + 0.5) / count)
     high = np.full((len(centres), dimension), 0.5 / count)
-    return Atlas(manifold, centres, -high, high)
+    return Atlas(manifold, centres, -high, high, None, 0.5 / count * math.sqrt(dimension))
 
 
-def _count(value, least, wanted):
+def _count(value, least, wanted, dimension=None):
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"count is {shown(value)}; it must be {wanted}")
+    if dimension is not None and int(value) ** dimension > LARGEST:
+        most = math.floor(LARGEST ** (1 / dimension) * (1 + 1e-12))
+        raise ValueError(f"count is {shown(value)}, which makes {int(value)}^{dimension} charts; they must be at most "
+                         f"{LARGEST}, " + (f"so count at most {most}" if most >= least else
+                                           f"so dimension at most {math.floor(math.log(LARGEST, max(least, 2)))}"))
 
 
 def _grid(dimension, count):

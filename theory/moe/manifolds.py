@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import betaincinv
 
 from ..arguments import number, numbers, shown
 
@@ -65,9 +66,12 @@ class Manifold:
 class Sphere(Manifold):
     """The sphere S^d of radius r in R^(d+1); d = 1 is the circle ``r (cos t, sin t)``.
 
+    Its angles are (azimuth, polar angles p_2 .. p_d): the point of S^k is ``(sin p_k q, cos p_k)`` with q that of
+    S^(k-1), so d = 2 has (longitude, angle from the last axis).
+
     Parameters
     ----------
-    dimension : int, in [1, 2]
+    dimension : int, in [1, 64]
     radius : float, > 0
     """
 
@@ -75,7 +79,7 @@ class Sphere(Manifold):
     radius: float = 1.0
 
     def __post_init__(self):
-        _integer(self.dimension, "dimension", 1, 2)
+        _integer(self.dimension, "dimension", 1, 64)
         _length(self.radius, "radius")
 
     ambient = property(lambda self: self.dimension + 1)
@@ -83,37 +87,37 @@ class Sphere(Manifold):
     size = property(lambda self: self.radius)
 
     def embed(self, parameters) -> np.ndarray:
-        """Points of the angles: t in [0, 2 pi), or (azimuth, polar angle in [0, pi])."""
+        """Points of the angles: the first in [0, 2 pi), the others in [0, pi]."""
         angle = _parameters(parameters, self.dimension)
-        if self.dimension == 1:
-            return self.radius * np.stack([np.cos(angle[:, 0]), np.sin(angle[:, 0])], axis=1)
-        ring = np.sin(angle[:, 1])
-        return self.radius * np.stack([ring * np.cos(angle[:, 0]), ring * np.sin(angle[:, 0]), np.cos(angle[:, 1])],
-                                      axis=1)
+        points = np.stack([np.cos(angle[:, 0]), np.sin(angle[:, 0])], axis=1)
+        for polar in angle.T[1:]:
+            points = np.column_stack([np.sin(polar)[:, None] * points, np.cos(polar)])
+        return self.radius * points
 
     def parameters(self, points) -> np.ndarray:
         """Angles of the nearest points on M, shape (N, d)."""
         azimuth = np.arctan2(points[:, 1], points[:, 0]) % (2 * math.pi)
-        if self.dimension == 1:
-            return azimuth[:, None]
-        return np.stack([azimuth, np.arctan2(np.hypot(points[:, 0], points[:, 1]), points[:, 2])], axis=1)
+        rings = np.sqrt(np.cumsum(np.square(points), axis=1))
+        return np.column_stack([azimuth, np.arctan2(rings[:, 1:-1], points[:, 2:])])
 
     def tangent(self, points) -> np.ndarray:
         """Orthonormal bases of the tangent spaces, shape (N, D, d)."""
         angle = self.parameters(points)
-        around = np.stack([-np.sin(angle[:, 0]), np.cos(angle[:, 0])], axis=1)
-        if self.dimension == 1:
-            return around[:, :, None]
-        down = np.stack([np.cos(angle[:, 1]) * np.cos(angle[:, 0]), np.cos(angle[:, 1]) * np.sin(angle[:, 0]),
-                         -np.sin(angle[:, 1])], axis=1)
-        return np.stack([np.pad(around, ((0, 0), (0, 1))), down], axis=2)
+        place = np.stack([np.cos(angle[:, 0]), np.sin(angle[:, 0])], axis=1)
+        bases = np.zeros((len(angle), self.ambient, self.dimension))
+        bases[:, :2, 0] = np.stack([-place[:, 1], place[:, 0]], axis=1)
+        for axis, polar in enumerate(angle.T[1:], start=1):
+            sine, cosine = np.sin(polar)[:, None], np.cos(polar)[:, None]
+            bases[:, :axis + 2, axis] = np.hstack([cosine * place, -sine])
+            place = np.hstack([sine * place, cosine])
+        return bases
 
     def place(self, uniforms) -> np.ndarray:
-        """Points for numbers in [0, 1)^d, uniform on M for uniform numbers."""
+        """Points for numbers in [0, 1)^d, uniform on M for uniform numbers: ``sin^2(p_k / 2)`` is Beta(k/2, k/2)."""
         uniforms = _parameters(uniforms, self.dimension)
-        if self.dimension == 1:
-            return self.embed(2 * math.pi * uniforms)
-        return self.embed(np.stack([2 * math.pi * uniforms[:, 0], np.arccos(1 - 2 * uniforms[:, 1])], axis=1))
+        polar = [np.arccos(1 - 2 * (number if order == 2 else betaincinv(order / 2, order / 2, number)))
+                 for order, number in enumerate(uniforms.T[1:], start=2)]
+        return self.embed(np.column_stack([2 * math.pi * uniforms[:, 0], *polar]))
 
 
 def circle(radius=1.0) -> Sphere:
@@ -253,6 +257,7 @@ class SwissRoll(Manifold):
 
     reach = property(lambda self: _roll_reach())
     size = property(lambda self: math.hypot(self.last, self.height))
+    length = property(lambda self: float(_arc(self.last) - _arc(self.first)), doc="Of the rolled side.")
 
     def embed(self, parameters) -> np.ndarray:
         """Points of (t, h)."""
@@ -336,7 +341,7 @@ class Product(Manifold):
     factors: tuple
 
     def __post_init__(self):
-        object.__setattr__(self, "factors", tuple(self.factors))
+        object.__setattr__(self, "factors", tuple(self.factors) if np.iterable(self.factors) else ())
         if not self.factors or not all(isinstance(factor, Manifold) for factor in self.factors):
             raise ValueError(f"factors are {shown(self.factors)}; they must be at least one manifold")
 
@@ -401,6 +406,8 @@ class Embedded(Manifold):
     frame: np.ndarray = field(compare=False, repr=False)
 
     def __post_init__(self):
+        if not isinstance(self.manifold, Manifold):
+            raise ValueError(f"manifold is {shown(self.manifold)}; it must be a Manifold")
         frame = numbers(self.frame, "frame")
         if frame.ndim != 2 or frame.shape[1] != self.manifold.ambient or len(frame) < frame.shape[1]:
             raise ValueError(f"frame has shape {frame.shape}; it must be (D, {self.manifold.ambient}) with "
@@ -467,14 +474,24 @@ def _roll_reach():
     point = np.stack([turn * np.cos(turn), turn * np.sin(turn)], axis=1)
     tangent = np.stack([np.cos(turn) - turn * np.sin(turn), np.sin(turn) + turn * np.cos(turn)], axis=1)
     tangent /= np.hypot(1, turn)[:, None]
-    best = ((1 + SwissRoll.first**2) ** 1.5 / (2 + SwissRoll.first**2))
+    least = []
     for place, along in zip(point, tangent, strict=True):
         offset = point - place
         squared = (offset**2).sum(axis=1)
         normal = np.abs(offset[:, 0] * along[1] - offset[:, 1] * along[0])
-        far = squared > 1
-        best = min(best, (squared[far] / (2 * normal[far])).min())
-    return float(best)
+        quotient = np.where(squared > 1, squared / np.maximum(2 * normal, 1e-300), math.inf)
+        least.append((quotient.min(), np.argmin(quotient)))
+    start = min(range(len(least)), key=least.__getitem__)
+
+    def between(turns):
+        (first, height), (other, top) = ((turn * math.cos(turn), turn * math.sin(turn)) for turn in turns)
+        x, y = other - first, top - height
+        slope = math.cos(turns[0]) - height, math.sin(turns[0]) + first
+        return (x * x + y * y) / (2 * abs(x * slope[1] - y * slope[0])) * math.hypot(*slope)
+
+    found = minimize(between, (turn[start], turn[least[start][1]]), method="L-BFGS-B", tol=1e-15,
+                     bounds=[(SwissRoll.first, SwissRoll.last)] * 2)
+    return float(min((1 + SwissRoll.first**2) ** 1.5 / (2 + SwissRoll.first**2), least[start][0], found.fun))
 
 
 def _arc(turn):

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from numba import njit
 from scipy.spatial import cKDTree
 
 from ..arguments import number, numbers, shown
@@ -33,17 +34,7 @@ def farthest_points(points, count, first=0) -> np.ndarray:
     points = _cloud(points)
     if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count <= len(points):
         raise ValueError(f"count is {shown(count)}; it must be an integer in [1, {len(points)}], the number of points")
-    if not isinstance(first, int | np.integer) or not 0 <= first < len(points):
-        raise ValueError(f"first is {shown(first)}; it must be an integer in [0, {len(points)})")
-    chosen = np.empty(count, dtype=np.intp)
-    squared = np.full(len(points), math.inf)
-    following = int(first)
-    for place in range(count):
-        chosen[place] = following
-        offset = points - points[following]
-        np.minimum(squared, np.einsum("nd,nd->n", offset, offset), out=squared)
-        following = int(np.argmax(squared))
-    return chosen
+    return _farthest(points, int(count), 0.0, _start(first, points))
 
 
 def net_for_radius(points, radius, first=0) -> np.ndarray:
@@ -59,27 +50,56 @@ def net_for_radius(points, radius, first=0) -> np.ndarray:
     points = _cloud(points)
     if not number(radius, "radius") > 0:
         raise ValueError(f"radius is {shown(radius)}; it must be positive")
-    chosen, squared, following = [], np.full(len(points), math.inf), int(first)
-    while squared[following] >= radius**2:
-        chosen.append(following)
-        offset = points - points[following]
-        np.minimum(squared, np.einsum("nd,nd->n", offset, offset), out=squared)
-        following = int(np.argmax(squared))
-    return np.array(chosen, dtype=np.intp)
+    return _farthest(points, len(points), float(radius) ** 2, _start(first, points))
 
 
 def nearest(points, centres) -> tuple[np.ndarray, np.ndarray]:
     """Distance to the nearest centre and its index, for points of shape (N, D): two arrays of shape (N,)."""
-    return cKDTree(_cloud(centres)).query(_cloud(points))
+    points, centres = _cloud(points), _cloud(centres, "centres")
+    if points.shape[1] != centres.shape[1]:
+        raise ValueError(f"points have {points.shape[1]} coordinates; they must have {centres.shape[1]}, as the "
+                         "centres do")
+    return cKDTree(centres).query(points)
 
 
 def covering_radius(points, centres) -> float:
-    """The greatest distance of a point from the nearest centre: r_max on these points."""
+    """The greatest distance of a point from the nearest centre: r_max on these points, not between them."""
     return float(nearest(points, centres)[0].max())
 
 
-def _cloud(points):
-    array = numbers(points, "points")
+@njit(cache=True)
+def _farthest(points, most, within, first):
+    """Indices in order, until there are so many or no squared distance from them is `within` or more."""
+    count, ambient = points.shape
+    squared = np.full(count, math.inf)
+    chosen = np.empty(most, dtype=np.intp)
+    following, size = first, 0
+    while size < most and squared[following] >= within:
+        chosen[size] = following
+        size += 1
+        centre, farthest, place = points[following], -1.0, 0
+        for row in range(count):
+            distance = 0.0
+            for column in range(ambient):
+                offset = points[row, column] - centre[column]
+                distance += offset * offset
+            squared[row] = min(squared[row], distance)
+            if squared[row] > farthest:
+                farthest, place = squared[row], row
+        following = place
+    return chosen[:size].copy()
+
+
+def _start(first, points):
+    if isinstance(first, bool) or not isinstance(first, int | np.integer) or not 0 <= first < len(points):
+        raise ValueError(f"first is {shown(first)}; it must be an integer in [0, {len(points)})")
+    return int(first)
+
+
+def _cloud(points, name="points"):
+    array = numbers(points, name)
     if array.ndim != 2 or 0 in array.shape:
-        raise ValueError(f"points have shape {array.shape}; it must be (N, D)")
-    return array
+        raise ValueError(f"{name} have shape {array.shape}; it must be (N, D)")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} contain infinity or NaN; they must be finite")
+    return np.ascontiguousarray(array)
