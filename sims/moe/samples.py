@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...theory.moe.experts import free_numbers
 from .. import streams
 
 SLACK = 1e-9
@@ -61,19 +62,24 @@ class Assembled(NamedTuple):
     ratio : float
         r_max / reach of the atlas, its proved radius; below sqrt 3 - 1 all of its charts are injective by the reach
         alone.
+    free : int
+        Numbers that determine what one point uses, gates and experts: see
+        :func:`~theorycheck.theory.moe.experts.free_numbers`.
     active, parameters : int
-        Numbers that one point uses, and all.
+        Entries of the matrices that one point uses, and of all.
     """
 
     error: float
     points: int
     misrouted: int
     ratio: float
+    free: int
     active: int
     parameters: int
 
 
-PROTOCOL = ("case", "sup error", "points", "mis-routed", "r_max/reach", "active", "parameters")
+PROTOCOL = ("case", "sup error", "points", "mis-routed", "r_max/reach", "free active numbers", "active entries",
+            "all entries")
 """Header of a table of :func:`protocol`."""
 
 
@@ -94,7 +100,8 @@ def assembled_error(network, function, atlas, points, rounds=6, seed=0) -> Assem
     ValueError
         If a point is off the manifold, or the network has another number of experts.
     """
-    last = network.layers[-1] if hasattr(network, "layers") else network
+    layers = network.layers if hasattr(network, "layers") else (network,)
+    last = layers[-1]
     if len(last.experts) != len(atlas.centres):
         raise ValueError(f"network has {len(last.experts)} experts; it must have {len(atlas.centres)}, one for each "
                          "chart")
@@ -107,14 +114,20 @@ def assembled_error(network, function, atlas, points, rounds=6, seed=0) -> Assem
         return _errors(values, function(where))
 
     found = _search(error, atlas.manifold, points, rounds, seed)
-    return Assembled(found, sum(seen), sum(astray), atlas.radius / atlas.manifold.reach, network.active,
-                     network.parameters)
+    return Assembled(found, sum(seen), sum(astray), atlas.radius / atlas.manifold.reach, sum(map(_free, layers)),
+                     network.active, network.parameters)
 
 
 def protocol(cases) -> tuple:
     """A table for a claim's evidence, from a dict of case to :class:`Assembled`; errors to two digits."""
-    return (PROTOCOL, *((name, f"{case.error:.2g}", case.points, case.misrouted, f"{case.ratio:.3f}", case.active,
-                         case.parameters) for name, case in cases.items()))
+    return (PROTOCOL, *((name, f"{case.error:.2g}", case.points, case.misrouted, f"{case.ratio:.3f}", case.free,
+                         case.active, case.parameters) for name, case in cases.items()))
+
+
+def _free(layer):
+    """Numbers behind the gate, the shared experts and the largest experts that one point uses."""
+    largest = sorted(map(free_numbers, layer.experts))[-layer.top:]
+    return layer.gate.parameters + sum(map(free_numbers, layer.shared)) + sum(largest)
 
 
 def _outside(atlas, points, charts):
