@@ -22,6 +22,9 @@ def on_circle(points):
     return np.sin(5 * points[:, 0]) + np.cos(3 * points[:, 1])
 
 
+SIX = shallow.linear_chart_layer(charts.curve_atlas(circle(), 6), on_circle, 20)
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(1, 30))
 def test_power_gate_sends_covered_points_into_their_ball(seed, dimension, count):
@@ -85,11 +88,27 @@ def test_experts_interpolate_at_the_nodes():
 def test_depth_two_equals_depth_one():
     atlas = charts.curve_atlas(circle(), 6)
     layer = shallow.linear_chart_layer(atlas, on_circle, 20)
-    two = shallow.two_layer_form(layer, atlas.centres, math.cos(1.5 * math.pi / 6))
+    two = shallow.two_layer_form(layer, atlas, math.cos(1.5 * math.pi / 6))
     points = points_on(circle(), 4000)
     assert all(expert is two.layers[0].experts[0] for expert in two.layers[0].experts)
     np.testing.assert_allclose(two(points), layer(points), atol=1e-12)
     np.testing.assert_array_equal(two.routed(points)[1][:, 1], layer.routed(points)[1])
+
+
+@pytest.mark.parametrize("atlas, exact", [
+    (charts.curve_atlas(circle(), 5), math.cos(math.pi / 5)), (charts.torus_atlas(3, 4), 3 * math.cos(math.pi / 4)),
+    (charts.net_atlas(Sphere(), 40), None), (charts.net_atlas(RingTorus(), 150), None),
+    (charts.net_atlas(SwissRoll(), 300), None)], ids=["circle", "torus", "sphere", "ring", "roll"])
+def test_features_cover_below_the_threshold(atlas, exact):
+    """The winner is the nearest centre, with a positive feature, just below the threshold."""
+    largest = shallow.covering_threshold(atlas)
+    points = points_on(atlas.manifold, 20_000)
+    features = gates.cap_features(atlas.centres, largest - 1e-9)(points)
+    nearest = np.linalg.norm(points[:, None] - atlas.centres, axis=2).argmin(axis=1)
+    assert features.max(axis=1).min() > 0
+    np.testing.assert_array_equal(features.argmax(axis=1), nearest)
+    if exact:
+        assert largest == pytest.approx(exact, abs=1e-12)
 
 
 @pytest.mark.parametrize("atlas", [charts.curve_atlas(circle(), 3), charts.curve_atlas(HomogeneousCurve(3), 9),
@@ -204,8 +223,13 @@ def test_dense_width_fills_its_parameters():
     (lambda: shallow.curved_chart_layer(charts.curve_atlas(circle(), 4), on_circle, 3, 0), "chart_segments is 0"),
     (lambda: shallow.summed([]), "at least one layer"),
     (lambda: shallow.summed([shallow.linear_chart_layer(charts.torus_atlas(2, 3), on_circle, 3)]), "KuhnExpert"),
-    (lambda: shallow.two_layer_form(shallow.linear_chart_layer(charts.torus_atlas(2, 3), on_circle, 3), np.eye(4), 0.5),
-     "experts contain KuhnExpert"),
+    (lambda: shallow.two_layer_form(shallow.linear_chart_layer(charts.torus_atlas(2, 3), on_circle, 3),
+                                    charts.torus_atlas(2, 3), 0.5), "experts contain KuhnExpert"),
+    (lambda: shallow.two_layer_form(SIX, charts.curve_atlas(circle(), 6), 0.95), "must be less than 0.866025, or"),
+    (lambda: shallow.two_layer_form(SIX, charts.curve_atlas(circle(), 6), math.nan), "must be less than 0.866025, or"),
+    (lambda: shallow.two_layer_form(SIX, charts.curve_atlas(circle(), 5), 0.5), "it must have 5, one for each chart"),
+    (lambda: shallow.covering_threshold(charts.Atlas(circle(), [[1.0, 0]], [[-1]], [[1]])), "radius inf; it must be k"),
+    (lambda: gates.cap_features(np.eye(2), math.inf), "threshold is inf"),
     (lambda: dense.dense_width(3.5, 5), "parameters are 3.5"),
     (lambda: dense.chord_network(profile, [0.0, 1.0, 1.5]), "equal steps less than pi/2"),
     (lambda: dense.dense_width(3, 5), "one neuron takes 8"),

@@ -7,7 +7,9 @@ import numpy as np
 from ...sims import streams
 from ...sims.moe.samples import orthonormal_frame, points_on
 from ...theory.moe import charts, gates, shallow
-from ...theory.moe.manifolds import Embedded, circle
+from ...theory.moe.identities import unrolled
+from ...theory.moe.manifolds import Embedded, RingTorus, circle
+from ...theory.moe.model import MoELayer
 from .. import judges
 from ..claim import claim
 from .paper import MOE
@@ -39,7 +41,7 @@ def _(effort):
 @claim("feature_tolerance", topic="moe", paper=MOE, where="Thm 4.8, assignment", stance="derived",
        statement="features tau, |tau-s| <= eps, send every x into supp s_k iff eps < delta/2, delta = min_x max_i s_i")
 def feature_tolerance(effort):
-    """Eight arcs, s_i = relu(<c_i,x> - cos w), w = 1.6 pi/E, the two-layer form.
+    """Eight arcs, s_i = relu(<c_i,x> - cos w), w = 1.6 pi/E.
 
     The worst error for every pair of neighbours: their features are eps less, all others eps more.  The sign is -1
     where no point is sent astray, 1 where one is.
@@ -78,9 +80,13 @@ def _(effort):
 
 
 @claim("two_layer_form", topic="moe", paper=MOE, where="Cor. 4.9", stance="derived",
-       statement="depth 2, first layer x -> (x, tau(x)) in 2D + E neurons: the routes and values of the affine gate")
+       statement="depth 2, first layer x -> (x, tau(x), 1) in 2D+E+1 neurons: routes and values of the affine gate")
 def two_layer_form(effort):
-    """A circle in R^D, D = 2 and 16; E = 32 arcs, experts of 64 neurons: the width is far below E^2 = 1024."""
+    """A circle in R^D, D = 2 and 16, E = 32 arcs, and a ring torus, whose 150 centres differ in norm, in R^3.
+
+    Experts of 64 and of 49 neurons; the first layer has 65 on the circle in R^16, far below E^2 = 1024.  Points the
+    features of which are equal to rounding have two right routes: there are none.
+    """
     return _two_layers(effort, 1.5)
 
 
@@ -125,8 +131,8 @@ def _threshold(effort, errors, expected):
         wrong = 0
         for first in range(count):
             near = np.isin(np.arange(count), [first, (first + 1) % count])
-            layer = gates.feature_layer(centres, math.cos(half), errors(ratio * delta / 2, near))
-            winner = np.argmax(layer(points)[:, 2:], axis=1)
+            tau = gates.cap_features(centres, math.cos(half), errors(ratio * delta / 2, near))
+            winner = np.argmax(tau(points), axis=1)
             wrong += int((exact[np.arange(size), winner] <= 0).sum())
         astray.append(wrong)
     return judges.sign_change(ratios, np.where(np.array(astray) > 0, 1.0, -1.0), expected,
@@ -145,17 +151,30 @@ def _margins(effort, width, law):
 
 
 def _two_layers(effort, width, ratio=0.0):
-    count, parts = 32, {}
+    parts = {}
     for ambient in (2, 16):
         frame = orthonormal_frame(ambient, 2)
-        atlas = charts.curve_atlas(Embedded(circle(), frame), count)
+        atlas = charts.curve_atlas(Embedded(circle(), frame), 32)
         layer = shallow.linear_chart_layer(atlas, lambda points, frame=frame: np.sin(5 * (points @ frame)[:, 0]), 64)
-        points = points_on(atlas.manifold, effort.choose(20_000, 200_000))
-        cap = math.cos(width * math.pi / count)
-        delta = max(math.cos(math.pi / count) - cap, 0.0)
-        shift = ratio * delta / 2 * np.where(np.arange(count) % 4 < 2, -1.0, 1.0)
-        two = shallow.two_layer_form(layer, atlas.centres, cap, shift)
-        (values, routes), wanted = two.routed(points), layer.routed(points)
-        parts[f"D={ambient}"] = judges.equal(values, wanted[0], atol=1e-11,
-                                             over=f"{int((routes[:, 1] != wanted[1]).sum())} other routes")
+        parts[f"circle in R^{ambient}"] = _same(effort, atlas, layer, math.cos(width * math.pi / 32), ratio)
+    atlas = charts.net_atlas(RingTorus(), 150)
+    layer = shallow.linear_chart_layer(atlas, lambda points: np.sin(2 * points[:, 0]) * points[:, 2], 6)
+    layer = MoELayer(layer.gate, [expert.network() for expert in layer.experts])
+    # width 1.5 leaves room as on the circle, 0.9 as little
+    threshold = shallow.covering_threshold(atlas) - 2 * (width - 1)
+    parts["torus"] = _same(effort, atlas, layer, threshold, ratio)
     return judges.every(**parts)
+
+
+def _same(effort, atlas, layer, threshold, ratio):
+    count = len(layer.experts)
+    points = points_on(atlas.manifold, effort.choose(20_000, 200_000))
+    delta = 2 * gates.tolerance(gates.cap_features(atlas.centres, threshold)(points))
+    shift = ratio * delta / 2 * np.where(np.arange(count) % 4 < 2, -1.0, 1.0)
+    if threshold < shallow.covering_threshold(atlas):
+        two = shallow.two_layer_form(layer, atlas, threshold, shift)
+    else:
+        two = unrolled(MoELayer(gates.cap_features(atlas.centres, threshold, shift), layer.experts))
+    (values, routes), wanted = two.routed(points), layer.routed(points)
+    return judges.every(values=judges.equal(values, wanted[0], atol=1e-11),
+                        routes=judges.equal(int((routes[:, 1] != wanted[1]).sum()), 0.0, over="other routes"))

@@ -8,14 +8,20 @@ Voronoi's cells; for centres of equal norm the gate needs no bias.
 *Partitions of unity* (Wang and E, arXiv 2505.24205, Thm 4.8).  With ``rho_i >= 0``, ``sum_i rho_i = 1`` and
 ``sup |tau_i - rho_i| <= eps``, the winner k of ``tau`` has ``rho_k(x) >= max_i rho_i(x) - 2 eps``.  So x is in the
 support of ``rho_k`` as soon as ``eps < delta / 2`` with ``delta = min_x max_i rho_i(x) >= 1/E``: no discontinuous
-function has to be approximated.  The same holds for features that do not sum to 1.  On the sphere one neuron makes
-such a feature, ``relu(<c_i, x> - b)``, whose support is a cap.
+function has to be approximated.  The same holds for features that do not sum to 1.  One neuron makes such a feature,
+
+    relu(<c_i, x> - (|c_i|^2 - q)/2 - b) = relu((|x|^2 + q - |x - c_i|^2)/2 - b),     q = max_i |c_i|^2:
+
+on a sphere its support is a cap.  With r_max the largest distance of a point of M from its nearest centre, the supports
+cover M if ``b < (min_M |x|^2 + q - r_max^2)/2``; on a circle, if ``b < cos(pi/E)``.
 """
+
+import math
 
 import numpy as np
 
 from ..arguments import number, numbers, shown
-from .model import DenseNetwork, MoELayer, linear_gate
+from .model import DenseNetwork, linear_gate
 
 
 def power_gate(centres, radii=None) -> DenseNetwork:
@@ -58,7 +64,10 @@ def cone_gate(centres) -> DenseNetwork:
 
 
 def cap_features(centres, threshold, shift=None) -> DenseNetwork:
-    """``relu(<c_i, x> - b) + shift_i``, one neuron for each chart.
+    """``relu(<c_i, x> - (|c_i|^2 - q)/2 - b) + shift_i``, q the largest ``|c_i|^2``: one neuron for each chart.
+
+    On centres of equal norm it is ``relu(<c_i, x> - b)``.  The largest is that of the nearest centre wherever one is
+    positive.
 
     Parameters
     ----------
@@ -68,27 +77,11 @@ def cap_features(centres, threshold, shift=None) -> DenseNetwork:
     shift : array_like, shape (E,), optional
         An error of the features, to see what the gate bears.
     """
-    centres = _centres(centres)
-    inner = np.full(len(centres), -number(threshold, "threshold"))
-    return DenseNetwork((centres, np.eye(len(centres))), (inner, shift))
-
-
-def feature_layer(centres, threshold, shift=None) -> MoELayer:
-    """The first of two layers: E equal experts ``x -> (x, tau(x))``, so that its own gate does not matter.
-
-    A coordinate passes through a ReLU layer as ``relu(x) - relu(-x)``, so the experts have 2 D + E neurons.
-    """
-    features = cap_features(centres, threshold, shift)
-    count, inputs = features.weights[0].shape
-    identity = np.eye(inputs)
-    inner = np.vstack([identity, -identity, features.weights[0]])
-    outer = np.zeros((inputs + count, 2 * inputs + count))
-    outer[:inputs, :inputs], outer[:inputs, inputs:2 * inputs] = identity, -identity
-    outer[inputs:, 2 * inputs:] = np.eye(count)
-    shift = np.zeros(count) if features.biases[1] is None else features.biases[1]
-    expert = DenseNetwork((inner, outer), (np.concatenate([np.zeros(2 * inputs), features.biases[0]]),
-                                           np.concatenate([np.zeros(inputs), shift])))
-    return MoELayer(linear_gate(np.zeros((count, inputs))), (expert,) * count)
+    centres, threshold = _centres(centres), number(threshold, "threshold")
+    if not math.isfinite(threshold):
+        raise ValueError(f"threshold is {threshold:g}; it must be finite")
+    squares = (centres**2).sum(axis=1)
+    return DenseNetwork((centres, np.eye(len(centres))), ((squares.max() - squares) / 2 - threshold, shift))
 
 
 def tolerance(features) -> float:

@@ -19,14 +19,17 @@ import math
 import numpy as np
 from scipy.linalg import block_diag
 
-from ..arguments import numbers, positive, shown
+from ..arguments import number, numbers, positive, shown
 from .experts import KuhnExpert, spline_expert
-from .gates import feature_layer
-from .identities import added, chained
+from .gates import cap_features
+from .identities import added, chained, unrolled
+from .lattices import lattice
 from .model import DenseNetwork, MoE, MoELayer, linear_gate
 
 NUMBERS = 2**27
 """Most numbers that a layer may have: 1 GiB."""
+COVERING = 5000
+"""Points of the lattice that shows how near to 0 a manifold comes."""
 
 
 def linear_chart_layer(atlas, function, segments, direction=None) -> MoELayer:
@@ -81,24 +84,57 @@ def _ridge_layer(atlas, function, segments, direction):
     return MoELayer(atlas.gate, experts)
 
 
-def two_layer_form(layer, centres, threshold, shift=None) -> MoE:
-    """The same experts behind features: depth 2, the gate of the second layer a copy of ``tau(x)``.
+def two_layer_form(layer, atlas, threshold, shift=None) -> MoE:
+    """The same experts behind features: depth 2, first layer ``x -> (x, tau(x), 1)``, the second's gate reads ``tau``.
+
+    The E experts of the first layer coincide and have ``2 D + E + 1`` neurons.
 
     Parameters
     ----------
     layer : MoELayer
-        Its experts must be DenseNetworks.
-    centres : array_like, shape (E, D)
+        Its experts must be DenseNetworks, one for each chart of the atlas.
+    atlas : Atlas
+        With a known radius.
     threshold, shift
-        As in :func:`~theorycheck.theory.moe.gates.cap_features`.
+        b < :func:`covering_threshold`, and the errors of tau: see :func:`~theorycheck.theory.moe.gates.cap_features`.
+
+    Raises
+    ------
+    ValueError
+        If the features' supports are not known to cover the manifold (it names the largest threshold), or experts are
+        not dense or not as many as charts.
     """
     _require_dense(layer)
-    first = feature_layer(centres, threshold, shift)
-    count, inputs = len(layer.experts), layer.inputs
-    gate = linear_gate(np.hstack([np.zeros((count, inputs)), np.eye(count)]))
-    experts = [DenseNetwork((np.pad(each.weights[0], ((0, 0), (0, count))), *each.weights[1:]), each.biases)
-               for each in layer.experts]
-    return MoE((first, MoELayer(gate, experts)))
+    if len(layer.experts) != len(atlas.centres):
+        raise ValueError(f"the layer has {len(layer.experts)} experts; it must have {len(atlas.centres)}, one for each "
+                         "chart")
+    largest = covering_threshold(atlas)
+    if not number(threshold, "threshold") < largest:
+        raise ValueError(f"threshold is {threshold:.6g}; it must be less than {largest:.6g}, or the supports of the "
+                         f"{len(atlas.centres)} features leave points of the manifold out")
+    return unrolled(MoELayer(cap_features(atlas.centres, threshold, shift), layer.experts))
+
+
+def covering_threshold(atlas) -> float:
+    """``(min_M |x|^2 + q - r_max^2)/2``, below which the supports of features cover the manifold; q as in the features.
+
+    Exact where r_max is and M is on a sphere about 0, which a lattice on M shows; else a lower bound.
+
+    Raises
+    ------
+    ValueError
+        If the radius of the atlas is not known, or the manifold's dimension is beyond that of a lattice.
+    """
+    if not math.isfinite(atlas.radius):
+        raise ValueError(f"atlas has radius {atlas.radius:g}; it must be known, as that of net_atlas, curve_atlas, "
+                         "torus_atlas and cube_atlas is")
+    points, hole = lattice(atlas.manifold, COVERING)
+    norms, centres = np.linalg.norm(points, axis=1), np.linalg.norm(atlas.centres, axis=1)
+    most = max(norms.max(), centres.max())
+    least = min(norms.min(), centres.min())
+    if most - least > 1e-9 * most:
+        least = max(norms.min() - hole, 0.0)
+    return float(least**2 + centres.max()**2 - atlas.radius**2) / 2
 
 
 def curved_chart_layer(atlas, function, segments, chart_segments=None, direction=None):
