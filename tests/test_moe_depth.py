@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from theorycheck.theory.moe import circles, deep, identities, partition, pieces, smoothness, zigzag
+from theorycheck.theory.moe import circles, identities, partition, pieces, smoothness, zigzag
 from theorycheck.theory.moe.exact import Rational, rank
-from theorycheck.theory.moe.manifolds import HomogeneousCurve, circle
 from theorycheck.theory.moe.model import DenseNetwork, MoE, MoELayer, linear_gate
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -263,34 +262,6 @@ def test_identities_refuse_what_has_no_counterpart():
         identities.encoded(mixture(rng, 2, 2), dense(rng, 5, 3))
 
 
-@pytest.mark.parametrize(("curve", "charts"), [(circle(), 4), (HomogeneousCurve(4), 12)])
-def test_atlas_of_a_curve_inverts_its_charts(curve, charts):
-    atlas = deep.CurveAtlas(curve, charts)
-    for index in (0, charts - 1):
-        nodes, parameters = atlas.nodes(index, 16)
-        points = curve.embed(parameters[:, None])
-        np.testing.assert_allclose((points - atlas.centres[index]) @ atlas.directions[index], nodes, atol=1e-13)
-        inside = points[1:-1]
-        assert (np.argmax(atlas.gate(inside), axis=1) == index).all()
-
-
-def test_too_few_charts_are_refused_with_a_number_that_is_enough():
-    with pytest.raises(ValueError, match="13 charts are enough"):
-        deep.CurveAtlas(HomogeneousCurve(4), 4)
-    deep.CurveAtlas(HomogeneousCurve(4), 13)
-    with pytest.raises(ValueError, match="more charts have smaller cells"):
-        deep.sphere_layer(lambda x: x[:, 0], 12, 2)
-
-
-def test_sphere_layer_is_exact_for_what_is_linear_in_the_tangent_plane():
-    layer = deep.sphere_layer(lambda x: np.ones(len(x)), 32, 3)
-    rng = np.random.default_rng(5)
-    points = rng.standard_normal((500, 3))
-    points /= np.linalg.norm(points, axis=1, keepdims=True)
-    np.testing.assert_allclose(layer(points), 1.0, atol=1e-12)
-    assert all(len(expert.weights) == 3 for expert in layer.experts)
-
-
 def test_one_sided_derivatives_against_differences():
     step = 1e-3
     for joint in (1, 2):
@@ -302,14 +273,6 @@ def test_one_sided_derivatives_against_differences():
             assert second == pytest.approx(float(smoothness.one_sided(joint, 2)[side]), abs=1e-2)
     with pytest.raises(ValueError, match="must stay in"):
         smoothness.piecewise_quartic(3.1)
-
-
-def test_additive_spline_interpolates_both_coordinates():
-    network = smoothness.additive_spline(12)
-    nodes = np.linspace(0, 3, 13)
-    grid = np.stack(np.meshgrid(nodes, nodes), axis=-1).reshape(-1, 2)
-    np.testing.assert_allclose(network(grid)[:, 0], smoothness.piecewise_quartic(grid).sum(axis=1), atol=1e-13)
-    assert network.width == 24
 
 
 @settings(max_examples=10, deadline=None)
@@ -368,18 +331,6 @@ def test_warm_up_and_cells_refuse_sizes_that_are_none():
         partition.affine_partition([1.0, 2.0], [1.0, 2.0])
     with pytest.raises(ValueError, match="must be in \\(0, 1\\)"):
         partition.cell_points(2, 2, 3, 3)
-
-
-def test_curved_experts_are_the_composition_of_their_parts():
-    atlas = deep.CurveAtlas(HomogeneousCurve(3), 9)
-    layer, parts = deep.curved_experts(atlas, np.cos, 32, 16)
-    s = np.linspace(0, 2 * math.pi, 999, endpoint=False)
-    points = atlas.curve.embed(s[:, None])
-    values, cells = layer.routed(points)
-    wanted = [parts[cell][1](parts[cell][0](point[None]))[0, 0] for cell, point in zip(cells, points, strict=True)]
-    np.testing.assert_allclose(values[:, 0], wanted, atol=1e-12)
-    assert np.abs(values[:, 0] - np.cos(s)).max() < (math.pi / 9 / 16) ** 2 / 8 + 2e-3
-    assert layer.experts[0].width == 32 and len(layer.experts[0].weights) == 3
 
 
 def test_one_layer_of_affine_experts_on_a_fold():

@@ -13,8 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..arguments import numbers, positive
-from .model import DenseNetwork
+from ..arguments import numbers
 from .partition import interval
 
 PIECES = 3
@@ -54,18 +53,3 @@ def continuous_derivatives() -> int:
     while all(left == right for left, right in (one_sided(joint, order) for joint in range(1, PIECES))):
         order += 1
     return order - 1
-
-
-def additive_spline(segments) -> DenseNetwork:
-    """``f(x_1) + f(x_2)`` interpolated at equally spaced nodes: one hidden layer of 2 m neurons on [0, 3]^2.
-
-    Parameters
-    ----------
-    segments : int, >= 1
-        m, per coordinate.
-    """
-    nodes = np.linspace(0, PIECES, positive(segments, "segments") + 1)
-    slopes = np.diff(piecewise_quartic(nodes)) / np.diff(nodes)
-    bends = np.diff(slopes, prepend=0.0)
-    return DenseNetwork((np.repeat(np.eye(2), segments, axis=0), np.tile(bends, 2)[None]),
-                        (-np.tile(nodes[:-1], 2), None))
