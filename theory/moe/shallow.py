@@ -22,12 +22,14 @@ from scipy.linalg import block_diag
 from ..arguments import number, numbers, positive, shown
 from .experts import KuhnExpert, spline_expert
 from .gates import cap_features
-from .identities import added, chained, unrolled
+from .identities import added, chained, require_dense, unrolled
 from .lattices import lattice
 from .model import DenseNetwork, MoE, MoELayer, linear_gate
 
 NUMBERS = 2**27
 """Most numbers that a layer may have: 1 GiB."""
+TRIED = 32
+"""Places in every box at which a function is tried to be one of <a, s>."""
 COVERING = 5000
 """Points of the lattice that shows how near to 0 a manifold comes."""
 
@@ -104,7 +106,7 @@ def two_layer_form(layer, atlas, threshold, shift=None) -> MoE:
         If the features' supports are not known to cover the manifold (it names the largest threshold), or experts are
         not dense or not as many as charts.
     """
-    _require_dense(layer)
+    require_dense(layer)
     if len(layer.experts) != len(atlas.centres):
         raise ValueError(f"the layer has {len(layer.experts)} experts; it must have {len(atlas.centres)}, one for each "
                          "chart")
@@ -201,7 +203,7 @@ def summed(layers) -> MoELayer:
     if len(counts) != 1:
         raise ValueError(f"layers have {counts} experts; there must be at least one layer, and all must have as many")
     for layer in layers:
-        _require_dense(layer)
+        require_dense(layer)
     rows = zip(*(layer.experts for layer in layers), strict=True)
     return MoELayer(layers[0].gate, [added(experts) for experts in rows])
 
@@ -238,14 +240,16 @@ def _ridge(function, place, direction, low, high, segments) -> DenseNetwork:
         return middle + share[:, None] * rising * half
 
     share = np.linspace(-1, 1, segments + 1)
-    values = _values(function, place(diagonal(share)))
-    if len(direction) > 1:
+    if len(direction) == 1:
+        values = _values(function, place(diagonal(share)))
+    else:
         # anywhere in the box, against the diagonal where <a, s> is the same
-        within = 2 * (np.outer(np.arange(1, 65), np.sqrt(np.arange(2, 4 * len(low), 4))) % 1) - 1
+        within = 2 * (np.outer(np.arange(1, TRIED + 1), np.sqrt(np.arange(2, 4 * len(low), 4))) % 1) - 1
         along = within @ (direction * half) / (np.abs(direction) @ half)
-        apart = np.abs(_values(function, place(middle + within * half)) - _values(function, place(diagonal(along))))
-        if not apart.max() <= 1e-9 * (1 + np.abs(values).max()):
-            raise ValueError(f"function varies by {apart.max():.3g} where <a, s> does not, a = "
+        places = np.concatenate([diagonal(share), diagonal(along), middle + within * half])
+        values, wanted, found = np.split(_values(function, place(places)), [segments + 1, segments + 1 + TRIED])
+        if not np.abs(found - wanted).max() <= 1e-9 * (1 + np.abs(values).max()):
+            raise ValueError(f"function varies by {np.abs(found - wanted).max():.3g} where <a, s> does not, a = "
                              f"{shown(direction.tolist())}; it must be a function of <a, s>")
     return spline_expert(direction, middle, share * (np.abs(direction) @ half), values)
 
@@ -276,13 +280,6 @@ def _direction(direction, dimension):
     if direction.shape != (dimension,) or not np.isfinite(direction).all() or not direction.any():
         raise ValueError(f"direction is {shown(direction.tolist())}; it must be {dimension} finite numbers, not all 0")
     return direction
-
-
-def _require_dense(layer):
-    for expert in layer.experts:
-        if not isinstance(expert, DenseNetwork):
-            raise ValueError(f"experts contain {type(expert).__name__}; each must be a DenseNetwork (a KuhnExpert has "
-                             "one: network())")
 
 
 def _affordable(count, each, segments):
