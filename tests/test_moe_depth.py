@@ -12,6 +12,7 @@ from scipy.optimize import linprog
 
 from theorycheck.theory.moe import circles, identities, partition, pieces, smoothness, zigzag
 from theorycheck.theory.moe.exact import Rational, rank
+from theorycheck.theory.moe.experts import KuhnExpert
 from theorycheck.theory.moe.model import DenseNetwork, MoE, MoELayer, linear_gate
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -58,6 +59,9 @@ def test_exact_evaluation_refuses_what_is_not_rational():
         Rational(3)
     with pytest.raises(ValueError, match="must have 2"):
         Rational(mixture(rng, 2, 2)).piece([1])
+    for point in ([math.nan, 1], [math.inf, 1], [1j, 0], None):
+        with pytest.raises(ValueError, match="must be finite rational numbers"):
+            Rational(mixture(rng, 2, 2)).piece(point)
 
 
 @settings(max_examples=30, deadline=None)
@@ -260,6 +264,15 @@ def test_identities_refuse_what_has_no_counterpart():
         identities.unrolled(MoELayer(dense(rng, 2, 3, 3, 3), [dense(rng, 2, 2)] * 3))
     with pytest.raises(ValueError, match="which the layer takes"):
         identities.encoded(mixture(rng, 2, 2), dense(rng, 5, 3))
+    kuhn = KuhnExpert(np.eye(2), np.zeros(2), [0, 0], [1, 1], np.ones((2, 2)))
+    for layer, message in ((MoELayer(dense(rng, 2, 2), [kuhn, kuhn]), "contain KuhnExpert"), (None, "layer is None")):
+        for turn in (identities.unrolled, identities.merged, lambda one: identities.encoded(one, dense(rng, 5, 2))):
+            with pytest.raises(ValueError, match=message):
+                turn(layer)
+    with pytest.raises(ValueError, match="layer is None"):
+        identities.repeated(None, 2)
+    points = rng.uniform(0, 1, (20, 2))
+    np.testing.assert_allclose(identities.repeated(MoELayer(dense(rng, 2, 2), [kuhn, kuhn]), 3)(points), kuhn(points))
 
 
 def test_one_sided_derivatives_against_differences():

@@ -91,9 +91,12 @@ class Rational:
         Raises
         ------
         ValueError
-            For another length.
+            For another length, or a coordinate that is no rational number.
         """
-        value = tuple(map(Fraction, point))
+        try:
+            value = tuple(map(Fraction, point))
+        except (TypeError, ValueError, OverflowError, ZeroDivisionError):
+            raise ValueError(f"point is {shown(point)}; its coordinates must be finite rational numbers") from None
         if len(value) != self.inputs:
             raise ValueError(f"point has {len(value)} coordinates; it must have {self.inputs}")
         count = self.inputs

@@ -14,6 +14,28 @@ from ..arguments import positive, shown
 from .model import DenseNetwork, MoE, MoELayer
 
 
+def require_dense(layer, experts=True) -> None:
+    """Refuse what is no MoE layer, or one whose gate (and experts) are not written out as dense networks.
+
+    Parameters
+    ----------
+    layer : MoELayer
+    experts : bool
+        Whether experts are looked at too.
+
+    Raises
+    ------
+    ValueError
+        It names what there is.
+    """
+    if not isinstance(layer, MoELayer):
+        raise ValueError(f"layer is {shown(layer)}; it must be an MoELayer")
+    for network in (layer.gate, *(layer.experts + layer.shared if experts else ())):
+        if not isinstance(network, DenseNetwork):
+            raise ValueError(f"gate and experts contain {type(network).__name__}; each must be a DenseNetwork "
+                             "(a KuhnExpert has one: network())")
+
+
 def dense_layer(network, gate) -> MoELayer:
     """The layer whose experts all are one network.
 
@@ -59,6 +81,7 @@ def unrolled(layer) -> MoE:
     ValueError
         For a deeper gate, or shared experts.
     """
+    require_dense(layer)
     if layer.shared:
         raise ValueError(f"the layer has {len(layer.shared)} shared experts; it must have none: merge them first")
     first = features(layer.gate)
@@ -89,6 +112,7 @@ def merged(layer) -> MoELayer:
     ValueError
         If weights of selected experts do not add up to 1 (normalised over all), or depths differ.
     """
+    require_dense(layer)
     if layer.normalised != "selected":
         raise ValueError(f"normalised is {layer.normalised}; it must be selected: other weights do not add up to 1")
     depths = {len(network.weights) for network in (*layer.experts, *layer.shared)}
@@ -132,6 +156,9 @@ def encoded(layer, encoder) -> MoELayer:
     encoder : DenseNetwork
         Of one linear map, with d outputs.
     """
+    require_dense(layer)
+    if not isinstance(encoder, DenseNetwork):
+        raise ValueError(f"encoder is {shown(encoder)}; it must be a DenseNetwork")
     if len(encoder.weights) != 1 or encoder.outputs != layer.inputs:
         raise ValueError(f"the encoder has {len(encoder.weights)} linear maps and {encoder.outputs} outputs; it must "
                          f"have 1 and {layer.inputs}, which the layer takes")
@@ -141,6 +168,8 @@ def encoded(layer, encoder) -> MoELayer:
 
 def chained(first, second) -> DenseNetwork:
     """``second(first(x))``, the last linear map of one and the first of the other made one."""
+    if not (isinstance(first, DenseNetwork) and isinstance(second, DenseNetwork)):
+        raise ValueError(f"networks are {shown(first)} and {shown(second)}; both must be DenseNetworks")
     if first.outputs != second.inputs:
         raise ValueError(f"the first network has {first.outputs} outputs; it must have {second.inputs}, which the "
                          "second takes")
@@ -163,6 +192,7 @@ def repeated(layer, copies) -> MoELayer:
         K.
     """
     copies = positive(copies, "copies")
+    require_dense(layer, experts=False)
     if layer.top != 1 or layer.normalised != "selected":
         raise ValueError(f"the layer has top = {layer.top}, normalised over {layer.normalised}; it must be 1 "
                          "and selected")
