@@ -14,14 +14,11 @@ def imports():
     import numpy as np
 
     from theorycheck.figures import style
-    from theorycheck.figures.moe import views
-    from theorycheck.figures.moe.atlases import SURFACES, neighbours, shaded
+    from theorycheck.figures.moe import atlases, views
     from theorycheck.sims import streams
     from theorycheck.sims.moe.samples import points_on
-    from theorycheck.theory.moe import charts, shallow
-    from theorycheck.theory.moe.nets import covering_radius
-    return (SURFACES, charts, covering_radius, mo, neighbours, np, points_on, shaded, shallow, streams, style,
-            views)
+    from theorycheck.theory.moe import charts, gates, shallow
+    return atlases, charts, gates, mo, np, points_on, shallow, streams, style, views
 
 
 @app.cell
@@ -30,131 +27,180 @@ def introduction(mo):
         r"""
         # Mixtures of experts
 
-        A gate $g(x) = 2\langle c_i, x\rangle - |c_i|^2$ sends a point of a surface to the nearest of $E$ centres; expert $k$
-        sees the tangent coordinates there and interpolates $f$ on a grid of $n$ steps a side. That is exact up to
-        $O(1/n^2)$ as long as tangent coordinates tell the points of a cell apart, for which cells of radius
-        $r < (\sqrt 3 - 1)\,\tau$ are enough, $\tau$ the reach of the surface.
+        A gate sends a point of a surface to the nearest of $E$ centres; expert $k$ sees the tangent coordinates there and
+        interpolates $f$ on a grid of $n$ steps a side. That is exact up to $O(1/n^2)$ as long as tangent coordinates tell
+        the points of a cell apart, for which cells of radius $r < (\sqrt 3 - 1)\,\tau$ are enough, $\tau$ the reach of the
+        surface. An expert's grid covers more than its cell: all points up to $R = \min(1.3\,r, (\sqrt 3 - 1)\,\tau)$ from its
+        centre.
 
-        Now every logit is wrong by up to $\varepsilon$. Logits are $|x|^2 - |x - c_i|^2$, so the winner obeys
-        $|x - c_k|^2 \le r^2 + 2\varepsilon$, and nothing is lost as long as
+        The gate reads features, $\rho_i(x) = \max(0, R^2 - |x - c_i|^2)$, and the largest wins. Now every feature is wrong by
+        $\varepsilon$, up or down: by signs drawn at random, or, for every point, by those that send it furthest. The winner
+        has $\rho_k \ge \max_i \rho_i - 2\varepsilon$, so expert $k$ knows the point as long as
 
-        $$\varepsilon < \varepsilon^* = \tfrac12\big((\sqrt 3 - 1)^2\tau^2 - r^2\big).$$
+        $$\varepsilon < \varepsilon^* = \tfrac12 \min_x \max_i \rho_i(x) = \tfrac12 (R^2 - r^2).$$
 
-        (After Wang and E, arXiv 2505.24205.)
+        Noise is measured in units of $\varepsilon^*$; if there are too few experts for the reach, nothing is guaranteed and
+        the unit is $R^2/8$. (After Wang and E, arXiv 2505.24205, Thm 4.8.)
         """
     )
     return
 
 
 @app.cell
-def controls(SURFACES, mo):
-    surface = mo.ui.dropdown({row[0]: place for place, row in enumerate(SURFACES)}, value="swiss roll", label="surface")
-    experts = mo.ui.slider(8, 240, 4, value=176, label="experts E", show_value=True)
+def controls(atlases, mo):
+    surface = mo.ui.dropdown({row[0]: place for place, row in enumerate(atlases.SURFACES)}, value="swiss roll",
+                             label="surface")
+    experts = mo.ui.slider(8, 240, 4, value=200, label="experts E", show_value=True)
     steps = mo.ui.slider(2, 24, 1, value=8, label="width: steps n of a grid", show_value=True)
-    noise = mo.ui.slider(0.0, 2.0, 0.05, value=0.0, label="noise in the gate, eps / r^2", show_value=True)
-    mo.vstack([mo.hstack([surface, experts]), mo.hstack([steps, noise])])
-    return experts, noise, steps, surface
+    noise = mo.ui.slider(0.0, 2.0, 0.02, value=0.0, label="noise in the gate, eps / eps*", show_value=True)
+    signs = mo.ui.dropdown(["random", "worst"], value="random", label="signs")
+    mo.vstack([mo.hstack([surface, experts]), mo.hstack([steps, noise, signs])])
+    return experts, noise, signs, steps, surface
 
 
 @app.cell
-def cells(SURFACES, charts, covering_radius, experts, neighbours, points_on, surface, views):
-    name, manifold, _, low, high, sides, angles = SURFACES[surface.value]
-    cloud = points_on(manifold, 500 * experts.value, purpose=1)
-    atlas = charts.net_atlas(manifold, experts.value, checked=False)
+def looks(atlases, points_on, surface, views):
+    name, manifold, _, _low, _high, _sides, _angles = atlases.SURFACES[surface.value]
+    seen = views.view(manifold, _low, _high, [side // 2 for side in _sides], *_angles, pixels=360)
+    sample = points_on(manifold, 4000)
+    return manifold, name, sample, seen
+
+
+@app.cell
+def cells(charts, experts, manifold):
+    atlas = charts.net_atlas(manifold, experts.value, points=20_000, checked=False)
     radius, allowed = atlas.radius, charts.INJECTIVE * manifold.reach
-    threshold = (allowed**2 - radius**2) / 2
-    seen = views.view(manifold, low, high, [side // 2 for side in sides], *angles, pixels=320)
-    tints = views.tints(neighbours(atlas, cloud), experts.value)
-    return allowed, atlas, cloud, manifold, name, radius, seen, threshold, tints
+    return allowed, atlas, radius
 
 
 @app.cell
-def network(atlas, charts, manifold, np, radius, shallow, steps, threshold):
+def network(allowed, atlas, charts, manifold, np, radius, shallow, steps):
     def function(points):
         return np.sin(4 * points[:, 0] / manifold.size) + np.cos(3 * points[:, 1] / manifold.size)
 
-    # Experts must know f as far as a harmless gate may send points to them, if the chart reaches that far.
-    _margin = np.sqrt(radius**2 + 2 * max(threshold, 0.0)) - radius
-    layer, refusal = None, ""
-    for _part in (1.0, 0.5, 0.0):
+    # The corners of a square around a disc may be beyond the chart: then the grid is smaller.
+    layer, refusal, known = None, "", min(1.3 * radius, allowed)
+    for _known in (known, (known + radius) / 2, radius) if radius < allowed else (allowed,):
+        _high = np.full_like(atlas.high, _known) if radius < allowed else atlas.high
+        _low = -_high if radius < allowed else atlas.low
         try:
-            layer = shallow.linear_chart_layer(charts.Atlas(manifold, atlas.centres, atlas.low - _part * _margin,
-                                                            atlas.high + _part * _margin, atlas.bases),
+            layer = shallow.linear_chart_layer(charts.Atlas(manifold, atlas.centres, _low, _high, atlas.bases),
                                                function, steps.value)
-            refusal = ""
-            break
         except ValueError as _refused:
             refusal = f"No chart for an expert: {_refused}."
-    return function, layer, refusal
+        else:
+            known, refusal = _known, ""
+            break
+    return function, known, layer, refusal
 
 
 @app.cell
-def noisy(allowed, atlas, function, layer, np, streams):
-    def routed(points, size):
-        """Where points go if logits are wrong by up to `size`, which of them too far, and their errors."""
-        draws = streams.uniforms(streams.key(0, "moe.demo"), 0, 0, len(points) * len(atlas.centres), dtype=np.float64)
-        logits = atlas.gate(points) + size * (2 * draws.reshape(len(points), -1) - 1)
-        routes = np.argmax(logits, axis=1)
-        far = np.linalg.norm(points - atlas.centres[routes], axis=1) >= allowed
-        errors = np.zeros(len(points))
-        for chart in np.unique(routes) if layer is not None else ():
-            mine = routes == chart
-            errors[mine] = np.abs(layer.experts[chart](points[mine])[:, 0] - function(points[mine]))
-        return routes, far, errors
-    return (routed,)
+def noisy(atlas, function, known, layer, np, streams):
+    BLOCK = 4096
+
+    def features(points):
+        """max(0, R^2 - |x - c_i|^2), shape (N, E)."""
+        squared = np.sum(points**2, axis=1, keepdims=True) - atlas.gate(points)
+        return np.maximum(0.0, known**2 - squared)
+
+    def turns(start, count, purpose):
+        """A random sign for every feature of these points: shape (count, E)."""
+        first, wanted = start * len(atlas.centres) // 32, count * len(atlas.centres)        # BLOCK is a multiple of 32
+        words = streams.words(streams.key(0, "moe.demo"), 0, 0, -(-wanted // 32), first=first, purpose=purpose)
+        return 2.0 * np.unpackbits(words.view(np.uint8), count=wanted).reshape(count, -1) - 1.0
+
+    def routed(points, sizes, signs, purpose=0):
+        """Where points go if their features are wrong by each of these sizes, up or down: shape (sizes, N)."""
+        routes = np.empty((len(sizes), len(points)), dtype=int)
+        for start in range(0, len(points), BLOCK):
+            part = points[start:start + BLOCK]
+            exact = features(part)
+            if signs == "random":
+                turn = turns(start, len(part), purpose)
+                chosen = [np.argmax(exact + size * turn, axis=1) for size in sizes]
+            else:                                                       # of those that can win the furthest
+                behind, logits = exact.max(axis=1, keepdims=True) - exact, atlas.gate(part)
+                chosen = [np.argmin(np.where((behind < 2 * size) | (behind == 0), logits, np.inf), axis=1)
+                          for size in sizes]
+            routes[:, start:start + BLOCK] = chosen
+        return routes
+
+    def too_far(points, routes):
+        return np.linalg.norm(points - atlas.centres[routes], axis=-1) >= known
+
+    def errors_of(points, routes):
+        """|f - Psi| of points that go to these experts, every pair once: shape of routes."""
+        place = np.broadcast_to(np.arange(len(points)), routes.shape)
+        pairs, back = np.unique(routes * len(points) + place, return_inverse=True)
+        chart, point = np.divmod(pairs, len(points))
+        values = np.zeros(len(pairs))
+        for expert in np.unique(chart) if layer is not None else ():
+            mine = chart == expert
+            values[mine] = layer.experts[expert](points[point[mine]])[:, 0] - function(points[point[mine]])
+        return np.abs(values)[back].reshape(routes.shape)
+
+    return errors_of, features, routed, too_far
 
 
 @app.cell
-def measured(cloud, noise, np, radius, routed, seen):
-    sample = cloud[:6000]
-    eps = noise.value * radius**2
-    _, far, errors = routed(sample, eps)
-    shown = routed(seen.points, eps)
-    ratios = np.linspace(0.0, 2.0, 11)
-    sweep = [routed(sample, ratio * radius**2)[1:] for ratio in ratios]
-    lost = np.array([part.mean() for part, _ in sweep])
-    worst = np.array([part.max() for _, part in sweep])
-    return eps, errors, far, lost, ratios, shown, worst
+def measured(errors_of, features, gates, known, np, routed, sample, too_far):
+    threshold = gates.tolerance(features(sample))
+    unit, unit_name = (threshold, "eps*") if threshold > 0 else (known**2 / 8, "(R^2/8)")
+    _near = np.array([0.01, 0.02, 0.04, 0.06, 0.08])                   # closely around 1, where it is a matter of rounding
+    ratios = np.sort(np.concatenate([np.linspace(0, 0.9, 10), 1 - _near, 1 + _near, np.linspace(1.1, 2, 10)]))
+    lost, worst = {}, {}
+    for _kind in ("worst", "random"):
+        _routes = routed(sample, ratios * unit, _kind)
+        lost[_kind], worst[_kind] = too_far(sample, _routes).mean(axis=1), errors_of(sample, _routes).max(axis=1)
+    return lost, ratios, threshold, unit, unit_name, worst
 
 
 @app.cell
-def picture(atlas, layer, lost, name, noise, np, radius, ratios, seen, shaded, shown, style, threshold, tints, views,
-            worst):
-    _routes, _far, _errors = shown
+def shown(errors_of, noise, routed, seen, signs, too_far, unit):
+    eps = noise.value * unit
+    routes = routed(seen.points, [eps], signs.value, purpose=1)[0]
+    far, errors = too_far(seen.points, routes), errors_of(seen.points, routes)
+    return eps, errors, far, routes
+
+
+@app.cell
+def picture(atlas, atlases, errors, far, layer, lost, name, noise, ratios, routes, seen, style, threshold, unit_name,
+            views, worst):
     with style.applied():
-        drawing, ((_cells, _map), (_lost, _worst)) = style.new(2, 2, width=10.0, height=8.4, height_ratios=(2.3, 1))
-        _colours = tints[_routes] * np.where(_far[:, None], 0.3, 1.0)
-        views.show(_cells, seen, seen.image(_colours, atlas.route(seen.points)))
+        drawing, ((_cells, _map), (_lost, _worst)) = style.new(2, 2, width=9.6, height=7.6, height_ratios=(2.2, 1))
+        atlases.cells(_cells, seen, atlas, routes, dimmed=far)
         _cells.set_title(f"{name}: who serves whom (dark: sent too far)")
         if layer is not None:
-            views.show(_map, seen, shaded(seen, _errors, decades=4))
-            _map.set_title("log10 |f - Psi|, from -4 (dark) to 0 (bright)")
-            _worst.plot(ratios, worst, **style.measurement(1))
+            views.show(_map, seen, atlases.shaded(seen, errors, decades=4))
+            _map.set_title(r"$\log_{10}|f - \Psi|$, from $-4$ (dark) to 0 (bright)")
         _map.set_axis_off()
         _worst.set_visible(layer is not None)
-        _lost.plot(ratios, lost, **style.measurement(0))
+        for _axis, _found in ((_lost, lost), (_worst, worst if layer is not None else {})):
+            for _place, _kind in enumerate(_found):
+                _axis.plot(ratios, _found[_kind], **style.measurement(_place + 1), label=f"{_kind} signs")
         for _axis in (_lost, _worst):
             _axis.axvline(noise.value, color=style.GREY, linewidth=1.0)
             if threshold > 0:
-                _axis.axvline(threshold / radius**2, **style.theory(2), label="eps*")
-                _axis.legend(loc="upper left")
-            _axis.set(xlabel="eps / r^2", xlim=(-0.05, 2.05))
-        _lost.set(ylabel="share sent too far")
+                _axis.axvline(1.0, **style.theory(0, linewidth=1.1), label="eps*")
+            _axis.set(xlabel=f"eps / {unit_name}", xlim=(-0.05, 2.05))
+        _lost.legend(loc="upper left")
+        _lost.set_yscale("symlog", linthresh=1e-3)
+        _lost.set(ylabel="share sent too far", ylim=(-2e-4, 1.2))
         _worst.set(ylabel="sup error", yscale="log")
     drawing
     return (drawing,)
 
 
 @app.cell
-def numbers(allowed, charts, covering_radius, eps, errors, experts, far, layer, mo, radius, refusal, threshold):
+def numbers(allowed, eps, errors, far, known, layer, mo, radius, refusal, threshold):
     _lines = [
-        f"- largest cell: r = {radius:.3g}, allowed {allowed:.3g}" + (
+        f"- largest cell: r = {radius:.3g}, known R = {known:.3g}, allowed {allowed:.3g}" + (
             "" if radius < allowed else " - **too few experts: two sheets may share a cell**"),
-        f"- eps = {eps:.3g}, eps* = {threshold:.3g}; sent too far: **{far.mean():.2%}** of the points",
+        f"- eps = {eps:.3g}, eps* = {threshold:.3g}; sent too far: **{far.mean():.2%}** of the points in sight",
     ]
     if layer is not None:
-        _lines.append(f"- largest error {errors.max():.3g}; parameters {layer.parameters:,}, of which one point uses "
-                      f"{layer.active:,}")
+        _lines.append(f"- largest error in sight {errors.max():.3g}; parameters {layer.parameters:,}, of which one point "
+                      f"uses {layer.active:,}")
     summary = "\n".join(_lines)
     mo.vstack([mo.md(summary), mo.callout(mo.md(refusal), kind="warn")]) if refusal else mo.md(summary)
     return (summary,)
@@ -168,9 +214,9 @@ def exercises(mo):
 
         1. Swiss roll, 8 experts: which sheets share a cell? How many experts does it take until none do?
         2. Double $n$: by what factor does the error fall? Quadruple $E$ instead. Which costs more active parameters?
-        3. Turn up the noise. Cells fray at their borders long before anything is lost: why does that not hurt?
-        4. Where does the share sent too far leave 0: at $\varepsilon^*$ or later? What does the worst case need?
-        5. More experts make cells smaller. What happens to $\varepsilon^*$, and what to $\varepsilon^* / r^2$?
+        3. Turn up the noise to $0.9\,\varepsilon^*$. Cells fray at their borders, and nothing is lost: why does that not hurt?
+        4. Go just above $\varepsilon^*$. Where on the surface are the first points lost, and why there?
+        5. Experts could know $f$ on larger discs. What would that do to $\varepsilon^*$, what to the error, and where does it end?
         6. Ring torus: the reach is that of the tube. What would a thinner tube cost?
         """
     )

@@ -124,6 +124,12 @@ def _derivatives():
     return np.fft.ifft(wave * series).real, np.fft.ifft(wave**3 * series).real
 
 
+def chord_law(step) -> float:
+    """``h^3 max|f' + f'''| / (72 sqrt 3)``, what chords h apart err by to leading order, f = sin 5 x_1 + cos 3 x_2."""
+    first, third = _derivatives()
+    return step**3 / (72 * math.sqrt(3)) * float(np.abs(first + third).max())
+
+
 def _dense(effort, combined, power=None):
     sizes, law = np.array([64, 128, 256, 512]), np.abs(combined(*_derivatives())).max()
     sample = points_on(circle(), effort.choose(40_000, 400_000), seed=11)

@@ -10,35 +10,37 @@ from scipy.spatial import cKDTree
 from ...sims.moe.samples import points_on
 from ...theory.moe import charts, shallow
 from ...theory.moe.manifolds import RingTorus, Sphere, SwissRoll
-from ...theory.moe.nets import nearest
 from .. import style
 from ..figure import Drawing, figure
 from . import views
 
-SURFACES = (("sphere", Sphere(), 24, (0.0, 0.0), (2 * math.pi, math.pi), (2200, 1100), (30, 25)),
-            ("ring torus", RingTorus(), 150, (0.0, 0.0), (2 * math.pi, 2 * math.pi), (2200, 760), (30, 38)),
-            ("swiss roll", SwissRoll(), 144, (SwissRoll.first, 0.0), (SwissRoll.last, 10.0), (3900, 480), (-66, 17)))
+SURFACES = (("sphere", Sphere(), 24, (0.0, 0.0), (2 * math.pi, math.pi), (900, 450), (30, 25)),
+            ("ring torus", RingTorus(), 150, (0.0, 0.0), (2 * math.pi, 2 * math.pi), (1100, 440), (30, 40)),
+            ("swiss roll", SwissRoll(), 150, (SwissRoll.first, 0.0), (SwissRoll.last, 10.0), (1600, 260), (-66, 17)))
 """Name, manifold, experts, box of parameters and points along its sides, azimuth and elevation of the viewer."""
 SEGMENTS = 12
 """Steps of an expert's grid."""
 DECADES = 2.5
 """Below the largest error, that the colours tell apart."""
+BORDER = 0.1
+"""A point is at a border if the second nearest centre is further away by less than this part of the cell's radius."""
 
 
 @figure("atlases", topic="moe", title="Cells of an affine gate on curved surfaces",
         caption="Above: the cells of the affine gate 2<c_i,x> - |c_i|^2 of one MoE layer on a sphere, a ring torus "
                 "and a swiss roll, one linear chart and one expert each; dots are the centres c_i, the points of a "
-                "farthest-point net. All cells are smaller than (sqrt 3 - 1) reach, below which linear charts are "
+                "farthest-point net. Cells are smaller than (sqrt 3 - 1) reach, below which linear charts are "
                 "injective. Below: |f - Psi| of the assembled layer over its largest value, n = 12 steps an expert, f "
-                "= sin(4 x_1/s) + cos(3 x_2/s) (1 + x_3/s) with s the size of the surface. Each cell shows its own "
-                "triangulation; there is no seam of larger errors between cells, for no point is sent to a wrong "
-                "chart. The table has one row to a cell.",
+                "= sin(4 x_1/s) + cos(3 x_2/s) (1 + x_3/s) with s the size of the surface; no borders are drawn here. "
+                "Each cell shows its own triangulation, and what changes from one cell to the next is its direction. "
+                "The table has one row to a cell, with its largest error at the border and away from it: of a sample "
+                "on the surface, the second centre less than r/10 further away than the first, or more.",
         claims=("moe.ball_assignment", "moe.chart_stretch", "moe.surface_rate", "moe.sheets"))
 def atlases(effort):
     """One column per surface."""
     table = {name: [] for name in ("surface", "expert", "x1", "x2", "x3", "radius", "injective_below", "share",
-                                   "error")}
-    fig, axes = style.new(2, 3, width=11.6, height=8.6)
+                                   "error_inside", "error_at_border")}
+    fig, axes = style.new(2, 3, width=11.6, height=8.4)
     for (above, below), row in zip(axes.T, SURFACES):
         name, manifold, count, low, high, sides, angles = row
         cloud = points_on(manifold, effort.choose(400, 3000) * count, purpose=1)
@@ -46,18 +48,16 @@ def atlases(effort):
         layer = shallow.linear_chart_layer(atlas, lambda points, s=manifold.size: _function(points / s), SEGMENTS)
         seen = views.view(manifold, low, high, sides, *angles)
         values, routes = layer.routed(seen.points)
-        views.show(above, seen, seen.image(views.tints(neighbours(atlas, cloud), count)[routes], routes))
-        place = seen.project(atlas.centres)[seen.sees(atlas.centres, 0.03 * manifold.size)]
-        above.plot(place[:, 0], place[:, 1], ".", color=style.COLORS[0], markersize=2.5)
+        cells(above, seen, atlas, routes)
         miss = np.abs(values[:, 0] - _function(seen.points / manifold.size))
-        radius, share, error = _cells(atlas, layer, cloud)
-        largest = max(error.max(), miss.max())
-        views.show(below, seen, shaded(seen, miss / largest, routes))
+        radius, share, *errors = _by_cell(atlas, layer, cloud)
+        largest = max(np.max(errors), miss.max())
+        views.show(below, seen, shaded(seen, miss / largest))
         allowed = charts.INJECTIVE * manifold.reach
-        above.set_title(f"{name}: E = {count}, cells of radius {radius.max():.2f} < {allowed:.2f}")
-        below.set_title(f"largest error {largest:.1e}")
+        above.set_title(rf"{name}: $E = {count}$, $r = {radius.max():.2f} < (\sqrt{{3}}-1)\,\tau = {allowed:.2f}$")
+        below.set_title(rf"$\sup|f - \Psi| = {scientific(largest)}$")
         for column, values in zip(table, (np.full(count, name), np.arange(count), *atlas.centres.T, radius,
-                                          np.full(count, allowed), share, error), strict=True):
+                                          np.full(count, allowed), share, *errors), strict=True):
             table[column].append(values)
     fig.colorbar(ScalarMappable(matplotlib.colors.Normalize(-DECADES, 0.0), "cividis"), ax=axes[1], location="bottom",
                  label=r"$\log_{10} (|f(x) - \Psi(x)|\, /\, \sup|f - \Psi|)$", shrink=0.5, aspect=45, extend="min",
@@ -69,28 +69,52 @@ def _function(points):
     return np.sin(4 * points[:, 0]) + np.cos(3 * points[:, 1]) * (1 + points[:, 2])
 
 
-def shaded(seen, sizes, labels=None, decades=DECADES) -> np.ndarray:
+def cells(axes, seen, atlas, routes, dimmed=None) -> None:
+    """Draw who serves whom: the colours of cells, the borders between them, the centres in sight.
+
+    Parameters
+    ----------
+    axes : Axes
+    seen : View
+    atlas : Atlas
+    routes : ndarray of int, shape (n,)
+        The expert of every point that is shown.
+    dimmed : ndarray of bool, shape (n,), optional
+        Points to draw dark; the borders are then those of the exact gate.
+    """
+    exact = routes
+    if dimmed is not None:                                                      # in parts: a point has E logits
+        exact = np.concatenate([atlas.route(part) for part in np.array_split(seen.points, len(routes) // 4096 + 1)])
+    colours = views.tints(seen.touching(exact), len(atlas.centres))[routes]
+    if dimmed is not None:
+        colours = colours * np.where(dimmed[:, None], 0.25, 1.0)
+    views.show(axes, seen, seen.image(colours, exact))
+    place = seen.project(atlas.centres)[seen.sees(atlas.centres, facing=0.2)]
+    axes.plot(place[:, 0], place[:, 1], ".", color=style.COLORS[0], markersize=2.5)
+
+
+def shaded(seen, sizes, decades=DECADES) -> np.ndarray:
     """An image of numbers in (0, 1] on a surface, by their decimal logarithms; those far below 1 are the darkest."""
     colours = matplotlib.colormaps["cividis"](1 + np.log10(np.maximum(sizes, 1e-9)) / decades)[:, :3]
-    picture = seen.image(colours, labels)
+    picture = seen.image(colours)
     picture[seen.mask, :3] = 0.5 * picture[seen.mask, :3] + 0.5 * colours          # little shade: colours are numbers
     return picture
 
 
-def neighbours(atlas, cloud) -> list:
-    """Pairs of cells that touch, from points that are dense in them."""
-    routes = atlas.route(cloud)
-    beside = routes[cKDTree(cloud).query(cloud, k=5)[1][:, 1:]]
-    pairs = np.unique(np.stack([np.repeat(routes, 4), beside.ravel()], axis=1), axis=0)
-    return [(one, other) for one, other in pairs.tolist() if one != other]
+def scientific(value) -> str:
+    """A positive number with two digits, for TeX."""
+    digits, power = f"{value:.1e}".split("e")
+    return rf"{digits} \cdot 10^{{{int(power)}}}"
 
 
-def _cells(atlas, layer, cloud):
-    """For every cell its radius, its share of the sample and its largest error there."""
-    away, routes = nearest(cloud, atlas.centres)
-    count, size = len(atlas.centres), atlas.manifold.size
-    miss = np.abs(layer(cloud)[:, 0] - _function(cloud / size))
-    radius, error = np.zeros(count), np.zeros(count)
-    np.maximum.at(radius, routes, away)
-    np.maximum.at(error, routes, miss)
-    return radius, np.bincount(routes, minlength=count) / len(cloud), error
+def _by_cell(atlas, layer, cloud):
+    """For every cell its radius and share of the sample, and its largest error inside and at the border."""
+    away, nearest = cKDTree(atlas.centres).query(cloud, k=2)
+    routes, count = nearest[:, 0], len(atlas.centres)
+    miss = np.abs(layer(cloud)[:, 0] - _function(cloud / atlas.manifold.size))
+    radius, inside, border = np.zeros((3, count))
+    np.maximum.at(radius, routes, away[:, 0])
+    beside = away[:, 1] - away[:, 0] < BORDER * radius[routes]
+    np.maximum.at(inside, routes[~beside], miss[~beside])
+    np.maximum.at(border, routes[beside], miss[beside])
+    return radius, np.bincount(routes, minlength=count) / len(cloud), inside, border

@@ -79,14 +79,15 @@ def _squares(network, count):
         caption="One layer of three affine experts behind an affine gate, repeated: depth L gives 3^L pieces on [0, "
                 "1]. Colour: the expert of the last layer; lines behind: the zigzag itself. Bottom right: fewest "
                 "affine pieces, jumps allowed, that come closer than 1/2 to it (greedy, exact on samples) against the "
-                "bound (n + 1)/2 rounded up: that many affine experts one layer needs, while L layers hold 3 L.",
+                "bound (n + 1)/2, n = 3^L: that many affine experts one layer needs. L layers hold 3 L "
+                "experts if each has its own, and 3 in all if layers are tied, as they are in the panels before.",
         claims=("moe.zigzag_pieces", "moe.depth_separation"))
 def folded(effort):
     """Three depths in panels of their own, and the price of one layer."""
     table = {name: [] for name in ("panel", "depth", "x", "value", "expert")}
     fig, axes = style.new(2, 2, width=10.4, height=5.4)
     fine = np.linspace(0, 1, 2001)
-    for depth, panel in zip((1, 2, 3), axes.ravel(), strict=False):
+    for depth, panel in zip((1, 2, 3), axes.flat, strict=False):
         network, count = zigzag.zigzag(3, depth), (90, 162, 270)[depth - 1]
         x = (np.arange(count) + 0.5) / count
         values, taken = network.routed(x[:, None])
@@ -95,17 +96,19 @@ def folded(effort):
             mine = taken[:, -1] == expert
             panel.plot(x[mine], values[mine, 0], linestyle="none", marker=style.MARKERS[expert], markersize=3.4,
                        color=style.COLORS[expert + 1], label=f"expert {expert + 1}")
-        panel.set(title=f"L = {depth}: {3**depth} pieces", xlabel="x", ylabel="value", ylim=(-0.2, 1.06))
+        panel.set(title=f"$L = {depth}$: {3**depth} pieces", xlabel="$x$", ylabel=r"$\Psi(x)$", ylim=(-0.2, 1.06))
         _append(table, "values", depth, x, values[:, 0], taken[:, -1] + 1)
     axes[0, 0].legend(loc="lower center", ncols=3)
     depths = np.arange(1, effort.choose(6, 8))
     samples = np.array([_greedy(3**depth) for depth in depths])
     last = axes[1, 1]
     last.plot(depths, [zigzag.fewest_pieces(3**depth) for depth in depths.tolist()], **style.theory(0),
-              label="one layer: ceil((3^L + 1)/2)")
-    last.plot(depths, samples, **style.measurement(1), label="greedy count")
-    last.plot(depths, 3 * depths, **style.theory(2), label="L layers of 3")
-    last.set(yscale="log", xlabel="depth L", ylabel="affine experts", xticks=depths, title="experts for an error < 1/2")
+              label="one layer: $(3^L + 1)/2$, bound")
+    last.plot(depths, samples, **style.measurement(1), label="one layer: greedy count")
+    last.plot(depths, 3 * depths, **style.theory(2), label="$L$ layers, untied: $3L$")
+    last.plot(depths, np.full(len(depths), 3), **style.theory(3), label="$L$ layers, tied: 3")
+    last.set(yscale="log", xlabel="depth $L$", ylabel="affine experts", xticks=depths, ylim=(1.6, None),
+             title="experts for an error below 1/2")
     last.legend(loc="upper left")
     _append(table, "greedy", depths, 3.0**-depths, samples, np.zeros(len(depths), dtype=int))
     return Drawing(fig, {name: np.concatenate(parts) for name, parts in table.items()})

@@ -6,9 +6,10 @@ import numpy as np
 
 from ...checks.moe import rates, table_one
 from ...sims.moe.samples import orthonormal_frame, points_on
-from ...theory.moe import charts, shallow
+from ...theory.moe import charts, gates, shallow
 from ...theory.moe.dense import chord_network
 from ...theory.moe.manifolds import Embedded, circle
+from ...theory.moe.model import MoELayer
 from .. import style
 from ..figure import Drawing, figure
 
@@ -28,67 +29,75 @@ def _profile(angle):
         caption="Left: sup error of one MoE layer with E = 4 linear charts of a circle in R^D, m neurons an expert, "
                 "for sin 5 x_1 + cos 3 x_2. The four values of D fall on one another, and on the law h^2/8 max|g''|, "
                 "h the step in the chart (line); dotted: the bound m^-1/2 of Cor. 4.9, through the first point. "
-                "Right: the same mixtures in R^16 against the parameters that one point uses, gate included, and the "
-                "dense network of one hidden layer that joins chords of the whole circle. Its order is 3 and that of "
-                "the splines in linear charts 2, so with E = 4 it catches up; more experts postpone that.",
+                "Right: networks of one hidden layer that join n chords, in R^16, against the parameters that one "
+                "point uses: one of them for the whole circle, and one for each of E arcs behind a gate, which counts "
+                "16 E. Lines: h^3 max|f' + f'''| / (72 sqrt 3), h = 2 pi/n and 2 pi/(E n). All have order 3, in R^16 "
+                "too; at equal n the experts gain E^3, and the gate takes some of it back while it is larger than "
+                "they are.",
         claims=("moe.corollary_rate", "moe.circle_error", "moe.dense_on_circle", "moe.active_parameters"))
 def ambient_dimension(effort):
     """Networks in ambient coordinates, routing included."""
-    widths = 2 ** np.arange(3, 9)
     sample = points_on(circle(), effort.choose(5_000, 100_000), seed=3)
     wanted = _function(sample)
-    table = {name: [] for name in ("network", "D", "E", "m", "active", "error", "law")}
+    table = {name: [] for name in ("experts_are", "D", "E", "neurons", "active", "error", "law")}
 
-    def add(kind, ambient, experts, width, active, error, law):
-        for column, value in zip(table, (kind, ambient, experts, width, active, error, law), strict=True):
+    def add(kind, frame, network, law):
+        error = np.abs(network(sample @ frame.T)[:, 0] - wanted).max()
+        experts = getattr(network, "experts", (network,))
+        active = network.active if len(experts) > 1 else network.parameters
+        for column, value in zip(table, (kind, len(frame), len(experts), experts[0].width, active, error, law),
+                                 strict=True):
             table[column].append(value)
 
-    fig, (left, right) = style.new(1, 2, width=10.4, height=4.3)
-    for ambient, experts in (*((ambient, 4) for ambient in AMBIENT), *((16, count) for count in EXPERTS[1:])):
+    for ambient in AMBIENT:
         frame = orthonormal_frame(ambient, 2, seed=ambient)
-        atlas = charts.curve_atlas(Embedded(circle(), frame), experts)
-        for width in widths.tolist():
+        atlas = charts.curve_atlas(Embedded(circle(), frame), 4)
+        for width in (2 ** np.arange(3, 9)).tolist():
             layer = shallow.linear_chart_layer(atlas, lambda points, q=frame: _function(points @ q), width)
-            error = np.abs(layer(sample @ frame.T)[:, 0] - wanted).max()
-            add("MoE", ambient, experts, width, layer.active, error, _law(experts, width))
+            add("splines", frame, layer, _law(4, width))
     frame = orthonormal_frame(16, 2, seed=16)
-    for size in (2 ** np.arange(3, 10)).tolist():
-        network = chord_network(_profile, np.linspace(0, 2 * math.pi, size + 1), frame)
-        error = np.abs(network(sample @ frame.T)[:, 0] - wanted).max()
-        add("dense", 16, 1, 2 * size, network.parameters, error, np.nan)
+    for experts in (1, *EXPERTS):
+        for chords in (2 ** np.arange(*((5, 10) if experts == 1 else (2, 7)))).tolist():
+            add("chords", frame, _chords(experts, chords, frame), table_one.chord_law(2 * math.pi / (experts * chords)))
     columns = {name: np.array(values) for name, values in table.items()}
-    columns["law"] = np.ma.masked_invalid(columns["law"])
+    fig, (left, right) = style.new(1, 2, width=10.4, height=4.3)
     _left(left, columns)
     _right(right, columns)
     return Drawing(fig, columns)
 
 
+def _chords(experts, chords, frame):
+    """Chord networks on equal arcs behind a gate, or one on the whole circle."""
+    if experts == 1:
+        return chord_network(_profile, np.linspace(0, 2 * math.pi, chords + 1), frame)
+    middles, half = 2 * math.pi / experts * np.arange(experts), math.pi / experts
+    networks = [chord_network(_profile, middle + np.linspace(-half, half, chords + 1), frame) for middle in middles]
+    return MoELayer(gates.cone_gate(circle().embed(middles[:, None]) @ frame.T), networks)
+
+
 def _left(axes, columns):
-    mine = (columns["network"] == "MoE") & (columns["E"] == 4)
+    mine = columns["experts_are"] == "splines"
     first = mine & (columns["D"] == 2)
-    m, error = columns["m"][first], columns["error"][first]
-    axes.plot(m, columns["law"][first], **style.theory(0), label="law h² max|g''| / 8")
+    m, error = columns["neurons"][first], columns["error"][first]
+    axes.plot(m, columns["law"][first], **style.theory(0), label=r"law $h^2 \max|g''|\, /\, 8$")
     style.guide(axes, m, error[0] * (m[0] / m) ** 0.5, "bound, order 1/2")
     for place, ambient in enumerate(AMBIENT):
         here = mine & (columns["D"] == ambient)
         marks = style.measurement(place + 1, markersize=5 + 3.5 * place, markerfacecolor="none")
-        axes.plot(columns["m"][here], columns["error"][here], **marks, label=f"D = {ambient}")
-    style.loglog(axes).set(xlabel="neurons of an expert m", ylabel="sup error", title="circle in R^D, E = 4",
-                           xlim=(m[0] / 1.3, 3.2 * m[-1]))
+        axes.plot(columns["neurons"][here], columns["error"][here], **marks, label=f"$D = {ambient}$")
+    style.loglog(axes).set(xlabel="neurons of an expert $m$", ylabel=r"$\sup|f - \Psi|$",
+                           title="linear charts of a circle in $R^D$, $E = 4$", xlim=(m[0] / 1.3, 3.2 * m[-1]))
     axes.legend(loc="lower left")
 
 
 def _right(axes, columns):
-    for place, experts in enumerate(EXPERTS):
-        here = (columns["network"] == "MoE") & (columns["D"] == 16) & (columns["E"] == experts)
-        axes.plot(columns["active"][here], columns["law"][here], **style.theory(place + 1), linewidth=1.0)
-        axes.plot(columns["active"][here], columns["error"][here], **style.measurement(place + 1),
-                  label=f"MoE, E = {experts}")
-    here = columns["network"] == "dense"
-    axes.plot(columns["active"][here], columns["error"][here], **style.measurement(0, marker="x"), label="dense")
-    active, error = columns["active"][here][-3:], columns["error"][here][-3:]
-    style.guide(axes, active, 0.5 * error[-1] * (active / active[-1]) ** -3.0, "order 3")
-    style.loglog(axes).set(xlabel="parameters that one point uses", ylabel="sup error", title="circle in R^16")
+    for place, experts in enumerate((1, *EXPERTS)):
+        here = (columns["experts_are"] == "chords") & (columns["E"] == experts)
+        axes.plot(columns["active"][here], columns["law"][here], **style.theory(place, linewidth=1.0))
+        axes.plot(columns["active"][here], columns["error"][here], **style.measurement(place),
+                  label=f"MoE, $E = {experts}$" if experts > 1 else "one dense network")
+    style.loglog(axes).set(xlabel="parameters that one point uses", ylabel=r"$\sup|f - \Psi|$",
+                           title="chords of a circle in $R^{16}$, with and without a gate")
     axes.legend(loc="lower left")
 
 
@@ -101,8 +110,8 @@ def _law(experts, width):
         caption="Flat tori T^d in R^2d, 4^d experts behind one affine gate, N nodes an expert. Left and middle: sup "
                 "error for |x - x_0|^(1/2) and for a smooth function (markers), with lines N^(-a/d) through the last "
                 "measurement, a = 1/2 and 2. Right: slopes fitted over the larger half of N against d, for Hoelder "
-                "exponents 1/2, 1 and smooth functions; lines: -a/d. With the dimension 2d of the space in place of d "
-                "the markers of each would lie on the line above. Dotted: the exponent of the paper's bound.",
+                "exponents 1/2, 1 and smooth functions; lines: -a/d. Dotted: the exponent 1/2 at which the paper's "
+                "bounds end.",
         claims=("moe.torus_rate", "moe.corollary_rate"))
 def intrinsic_rates(effort):
     """The numbers of the claim."""
@@ -122,18 +131,19 @@ def intrinsic_rates(effort):
         for panel, row in zip(axes, (0, 2)):
             law = errors[-1, row] * (nodes / nodes[-1]) ** (-kinds[row][1] / dimension)
             panel.plot(nodes, law, **style.theory(place + 1))
-            panel.plot(nodes, errors[:, row], **style.measurement(place + 1), label=f"d = {dimension}")
+            panel.plot(nodes, errors[:, row], **style.measurement(place + 1), label=f"$d = {dimension}$")
     for panel, row in zip(axes, (0, 2)):
-        style.loglog(panel).set(xlabel="nodes of an expert N", ylabel="sup error", title=kinds[row][0])
+        style.loglog(panel).set(xlabel="nodes of an expert $N$", ylabel=r"$\sup|f - \Psi|$",
+                                title=kinds[row][0])
         panel.legend()
     fine, right = np.linspace(0.9, 3.1, 200), axes[2]
     for row, (name, alpha) in enumerate(kinds):
-        right.plot(fine, -alpha / fine, **style.theory(row), label=f"{name}: -{alpha:g}/d")
+        right.plot(fine, -alpha / fine, **style.theory(row), label=f"{name}: $-{alpha:g}/d$")
         right.plot(list(found), slopes[row], **style.measurement(row))
     style.guide(right, fine[[0, -1]], [-0.5, -0.5])
-    right.annotate("the bound's 1/2", (3.05, -0.52), ha="right", va="top", fontsize=8.5, color="#555555")
-    right.set(xlabel="dimension d of the torus in R^2d", ylabel="slope of log error against log N", xticks=list(found),
-              title="slopes")
+    right.annotate("the bounds' 1/2", (3.05, -0.53), ha="right", va="top", fontsize=8.5, color="#555555")
+    right.set(xlabel="dimension $d$ of the torus in $R^{2d}$", ylabel="slope of log error against log $N$",
+              xticks=list(found), title="slopes")
     right.legend(loc="lower right")
     return Drawing(fig, {name: np.concatenate(parts) for name, parts in table.items()})
 
@@ -161,6 +171,6 @@ def active_parameters(effort):
         axes.plot(gains, ratio, **style.measurement(place), label=f"{label}: order {order:g}")
         for column, values in zip(table, (np.full(len(gains), name), gains, ratio, gains**order), strict=True):
             table[column].append(values)
-    style.loglog(axes).set(xlabel="gain: E, or E m/m' with the gate counted", ylabel="dense error / MoE error")
+    style.loglog(axes).set(xlabel="gain: $E$, or $E m/m'$ with the gate counted", ylabel="dense error / MoE error")
     axes.legend(loc="upper left")
     return Drawing(fig, {name: np.concatenate(parts) for name, parts in table.items()})

@@ -1,5 +1,6 @@
 """Surfaces in space drawn point by point: which point of a surface every pixel of a parallel projection shows."""
 
+import math
 from dataclasses import dataclass
 
 import matplotlib.colors
@@ -9,8 +10,8 @@ from .. import style
 
 LIGHT = np.array([-0.35, 0.55, 0.76])
 """Direction towards the light: right, up, towards the viewer."""
-ROWS = 128
-"""Rows of the parameter grid that are projected at once."""
+PARTS = 4
+"""Parts of a step of the grid of parameters, that are drawn between its points: bilinear there, exact in the end."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class View:
         Brightness in (0, 1].
     depth : ndarray, shape (n,)
         Distance towards the viewer.
+    facing : ndarray, shape (n,)
+        Cosine between the surface's normal and the direction to the viewer, in [0, 1].
     axes : ndarray, shape (3, 3)
         Rows: right, up, towards the viewer.
     extent : tuple of float
@@ -37,6 +40,7 @@ class View:
     mask: np.ndarray
     light: np.ndarray
     depth: np.ndarray
+    facing: np.ndarray
     axes: np.ndarray
     extent: tuple
 
@@ -44,16 +48,41 @@ class View:
         """Right, up and depth of points, shape (N, 3)."""
         return np.asarray(points) @ self.axes.T
 
-    def sees(self, points, slack) -> np.ndarray:
-        """Which points on the surface are in sight: shape (N,) of bool."""
-        place = self.project(points)
-        left, right, bottom, top = self.extent
-        pixels = len(self.mask)
-        column = np.clip(((place[:, 0] - left) / (right - left) * pixels).astype(int), 0, pixels - 1)
-        row = np.clip(((top - place[:, 1]) / (top - bottom) * pixels).astype(int), 0, pixels - 1)
-        nearest = np.full(self.mask.shape, -np.inf)
-        nearest[self.mask] = self.depth
-        return place[:, 2] >= nearest[row, column] - slack
+    def sees(self, points, slack=2.5, facing=0.0) -> np.ndarray:
+        """Which points on the surface are in sight: shape (N,) of bool.
+
+        Parameters
+        ----------
+        points : array_like, shape (N, 3)
+        slack : float, in pixels
+            A point that is shown must be so near.
+        facing : float, in [0, 1)
+            The surface there must face the viewer by at least this cosine: leave out what crowds at a rim.
+        """
+        place, pixels = self.project(points), len(self.mask)
+        left, right, _, top = self.extent
+        side = (right - left) / pixels
+        number = np.full(self.mask.shape, -1)
+        number[self.mask] = np.arange(len(self.points))
+        found = np.zeros(len(place), dtype=bool)
+        reach = math.ceil(slack)
+        for shift in np.ndindex(2 * reach + 1, 2 * reach + 1):
+            row = np.clip(((top - place[:, 1]) / side).astype(int) + shift[0] - reach, 0, pixels - 1)
+            column = np.clip(((place[:, 0] - left) / side).astype(int) + shift[1] - reach, 0, pixels - 1)
+            shown = number[row, column]
+            near = np.linalg.norm(self.points[shown] - points, axis=1) <= slack * side
+            found |= (shown >= 0) & near & (self.facing[shown] >= facing)
+        return found
+
+    def touching(self, labels) -> list:
+        """Pairs of labels (n,) of integers that meet in the picture, each in both orders."""
+        number = np.full(self.mask.shape, -1)
+        number[self.mask] = labels
+        pairs = np.concatenate([np.stack([number[:-1], number[1:]], axis=-1).reshape(-1, 2),
+                                np.stack([number[:, :-1], number[:, 1:]], axis=-1).reshape(-1, 2)])
+        pairs = pairs[(pairs[:, 0] != pairs[:, 1]) & (pairs >= 0).all(axis=1)]
+        pairs = set(map(tuple, pairs.tolist()))
+        return sorted(pairs | {(other, one) for one, other in pairs})
 
     def image(self, colours, labels=None) -> np.ndarray:
         """An RGBA image from the colours (n, 3) of the visible points, lit; edges between labels (n,) drawn dark."""
@@ -72,7 +101,7 @@ class View:
         return picture
 
 
-def view(manifold, low, high, counts, azimuth, elevation, pixels=600) -> View:
+def view(manifold, low, high, counts, azimuth, elevation, pixels=900) -> View:
     """A parallel projection of a surface in R^3.
 
     Parameters
@@ -82,7 +111,7 @@ def view(manifold, low, high, counts, azimuth, elevation, pixels=600) -> View:
     low, high : sequence of float, length 2
         The box of parameters.
     counts : sequence of int, length 2
-        Points of the grid along each side; neighbours must be less than a pixel apart.
+        Points of the grid along each side; neighbours must be less than PARTS pixels apart.
     azimuth, elevation : float, in degrees
         Where the viewer is.
     pixels : int
@@ -92,21 +121,21 @@ def view(manifold, low, high, counts, azimuth, elevation, pixels=600) -> View:
                      [-np.sin(rise) * np.cos(turn), -np.sin(rise) * np.sin(turn), np.cos(rise)],
                      [np.cos(rise) * np.cos(turn), np.cos(rise) * np.sin(turn), np.sin(rise)]])
     first, second = (np.linspace(*ends, count) for ends, count in zip(zip(low, high, strict=True), counts, strict=True))
-    coarse = manifold.embed(_grid(first[::17], second[::17])) @ axes.T
-    centre = (coarse[:, :2].max(axis=0) + coarse[:, :2].min(axis=0)) / 2
-    half = 1.03 * np.abs(coarse[:, :2] - centre).max()
+    place = (manifold.embed(_grid(first, second)) @ axes.T).reshape(*counts, 3)
+    centre = (place[..., :2].max(axis=(0, 1)) + place[..., :2].min(axis=(0, 1))) / 2
+    half = 1.03 * np.abs(place[..., :2] - centre).max()
+    place[..., 0] = (place[..., 0] - centre[0] + half) / (2 * half) * pixels               # column and row, from the
+    place[..., 1] = (centre[1] + half - place[..., 1]) / (2 * half) * pixels               # upper left corner
     depth, chosen = np.full(pixels * pixels, -np.inf), np.zeros((pixels * pixels, 2))
-    for start in range(0, len(first), ROWS):
-        parameters = _grid(first[start:start + ROWS], second)
-        place = manifold.embed(parameters) @ axes.T
-        cell = np.floor((place[:, :2] - centre + half) / (2 * half) * pixels).astype(int)
-        code = (pixels - 1 - cell[:, 1]) * pixels + cell[:, 0]
-        order = np.argsort(place[:, 2], kind="stable")                     # of points on one pixel the last one stays
-        best = np.full(pixels * pixels, -1)
-        best[code[order]] = order
-        mine = np.flatnonzero(best >= 0)
-        nearer = mine[place[best[mine], 2] > depth[mine]]
-        depth[nearer], chosen[nearer] = place[best[nearer], 2], parameters[best[nearer]]
+    corners = _grid(first[:-1], second[:-1])
+    for part in np.ndindex(PARTS + 1, PARTS + 1):
+        across, along = np.array(part) / PARTS
+        rows = (1 - across) * place[:-1] + across * place[1:]
+        column, row, towards = ((1 - along) * rows[:, :-1] + along * rows[:, 1:]).reshape(-1, 3).T
+        code = row.astype(int) * pixels + column.astype(int)
+        np.maximum.at(depth, code, towards)
+        seen = np.flatnonzero(towards == depth[code])
+        chosen[code[seen]] = corners[seen] + [across * (first[1] - first[0]), along * (second[1] - second[0])]
     mask = np.isfinite(depth)
     points = manifold.embed(chosen[mask])
     tangent = manifold.tangent(points)
@@ -114,7 +143,7 @@ def view(manifold, low, high, counts, azimuth, elevation, pixels=600) -> View:
     normal *= np.sign(normal[:, 2:])
     light = np.clip(normal @ (LIGHT / np.linalg.norm(LIGHT)), 0, 1)
     extent = (centre[0] - half, centre[0] + half, centre[1] - half, centre[1] + half)
-    return View(points, mask.reshape(pixels, pixels), light, depth[mask], axes, extent)
+    return View(points, mask.reshape(pixels, pixels), light, points @ axes[2], normal[:, 2], axes, extent)
 
 
 def show(axes, seen, picture) -> None:
