@@ -177,6 +177,19 @@ def test_chord_network_interpolates(ends):
     np.testing.assert_allclose(affine(inside)[:, 0], 1 + inside @ [2, -1], atol=1e-10)
 
 
+@pytest.mark.parametrize("wave", [2, 3, 5])
+def test_chord_error_is_that_of_three_nodes(wave):
+    """sin(k t) has ``|f' + f'''| <= k^3 - k``; the error is at most that times the largest ``|w|`` of a piece."""
+    count = 40
+    step = 2 * math.pi / count
+    angles = np.linspace(0, 2 * math.pi, 20_000)
+    network = dense.chord_network(lambda t: np.sin(wave * t), np.linspace(0, 2 * math.pi, count + 1))
+    inside = np.linspace(0, step / 2, 2000)
+    bound = np.abs(inside - step / 2 * np.sin(inside) / math.sin(step / 2)).max() * (wave**3 - wave)
+    error = np.abs(network(circle().embed(angles[:, None]))[:, 0] - np.sin(wave * angles)).max()
+    assert 0.9 * bound < error <= bound * (1 + 1e-9)
+
+
 def test_sup_error_finds_a_known_maximum():
     """The error of the interpolant of t^2/2 with step h is h^2/8."""
     atlas = charts.cube_atlas(1, 1)
@@ -233,6 +246,10 @@ def test_dense_width_fills_its_parameters():
     (lambda: dense.dense_width(3.5, 5), "parameters are 3.5"),
     (lambda: dense.chord_network(profile, [0.0, 1.0, 1.5]), "equal steps less than pi/2"),
     (lambda: dense.dense_width(3, 5), "one neuron takes 8"),
+    (lambda: dense.chord_network(lambda t: np.where(t > 3, np.nan, 1.0), np.linspace(0, 6, 25)),
+     "profile is nan at the angle 3.25; it must be finite"),
+    (lambda: dense.chord_network(np.sin, np.linspace(0, 6, 25), np.eye(3)), r"frame has shape \(3, 3\)"),
+    (lambda: dense.chord_network(lambda t: 1.0, np.linspace(0, 6, 25)), r"shape \(\) for 25 angles"),
     (lambda: MoELayer(gates.cone_gate(np.eye(2)), [spline_expert([1.0, 0], [0, 0], [0, 1], [0, 1])] * 2, top=3),
      r"top is 3; it must be an integer in \[1, 2\]"),
 ])

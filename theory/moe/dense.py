@@ -36,18 +36,20 @@ def chord_network(profile, nodes, frame=None) -> DenseNetwork:
     Raises
     ------
     ValueError
-        For nodes that are not like this.
+        For nodes that are not like this, a frame of another shape, or values that are not finite (it names the angle).
     """
     nodes, frame = numbers(nodes, "nodes"), np.eye(2) if frame is None else numbers(frame, "frame")
     steps = np.diff(nodes) if nodes.ndim == 1 and len(nodes) > 1 else np.zeros(1)
     step = (nodes[-1] - nodes[0]) / len(steps) if steps[0] else 0.0
     if not (0 < step < math.pi / 2 and np.abs(steps - step).max() <= 1e-9 * step):
         raise ValueError(f"nodes are {shown(nodes.tolist())}; they must increase by equal steps less than pi/2")
+    if frame.ndim != 2 or frame.shape[1] != 2:
+        raise ValueError(f"frame has shape {frame.shape}; it must be (D, 2)")
     tops = nodes[:-1] if abs(nodes[-1] - nodes[0] - 2 * math.pi) <= 1e-9 else nodes
     middles = (nodes[1:] + nodes[:-1]) / 2
-    height = np.asarray(profile(tops)) / (1 - math.cos(step))
+    height = _finite(profile, tops) / (1 - math.cos(step))
     beside = height + np.roll(height, -1) if len(tops) < len(nodes) else height[1:] + height[:-1]
-    rest = np.asarray(profile(middles)) - beside * (math.cos(step / 2) - math.cos(step))
+    rest = _finite(profile, middles) - beside * (math.cos(step / 2) - math.cos(step))
     angles = np.concatenate([tops, middles])
     biases = np.concatenate([np.full(len(tops), -math.cos(step)), np.full(len(middles), -math.cos(step / 2))])
     directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
@@ -69,3 +71,13 @@ def dense_width(parameters, inputs, outputs=1) -> int:
     if width < 1:
         raise ValueError(f"parameters are {shown(parameters)}; one neuron takes {inputs + 1 + 2 * outputs}")
     return int(width)
+
+
+def _finite(profile, angles):
+    values = numbers(profile(angles), "values of the profile")
+    if values.shape != angles.shape:
+        raise ValueError(f"profile returns shape {values.shape} for {len(angles)} angles; it must be ({len(angles)},)")
+    if not np.isfinite(values).all():
+        worst = int(np.argmin(np.isfinite(values)))
+        raise ValueError(f"profile is {values[worst]:g} at the angle {angles[worst]:.6g}; it must be finite")
+    return values
