@@ -8,6 +8,7 @@ from ...theory.moe import partition, zigzag
 from ...theory.moe.smoothness import PIECES, piecewise_quartic
 from .. import style
 from ..figure import Drawing, figure
+from .atlases import scientific
 
 SEGMENTS = 24
 """m, neurons of an expert."""
@@ -52,8 +53,11 @@ def routes(effort):
     table = _squares(network, effort.choose(120, 600))
     right.imshow(np.swapaxes(colours, 0, 1), origin="lower", extent=(0, PIECES, 0, PIECES))
     for first, second, error in zip(table["first_expert"], table["second_expert"], table["error"], strict=True):
-        right.text(first - 0.5, second - 0.5, f"({first}, {second})\nerror {error:.1e}", ha="center", va="center",
-                   fontsize=9, bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 2.5})
+        right.text(first - 0.5, second - 0.5, f"({first}, {second})\nerror ${scientific(error)}$", ha="center",
+                   va="center", fontsize=9, bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 2.5})
+    for edge in range(1, PIECES):
+        right.axhline(edge, color="white", linewidth=1.2)
+        right.axvline(edge, color="white", linewidth=1.2)
     right.grid(visible=False)
     right.set(xlabel="$x_1$", ylabel="$x_2$", xticks=range(4), yticks=range(4), title="routes $(k_1, k_2)$")
     return Drawing(drawn, table)
