@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from ...sims import streams
-from ...sims.moe.samples import assembled_error, orthonormal_frame, points_on, protocol, sup_error
+from ...sims.moe.samples import assembled_error, orthonormal_frame, points_on, protocol
 from ...theory.moe import charts, shallow
 from ...theory.moe.experts import KuhnExpert, spline_expert
 from ...theory.moe.manifolds import Embedded, HomogeneousCurve, circle
@@ -169,8 +169,13 @@ def judged(found, widths, least):
     """
     parts = {name: judges.order(1 / widths, [case.error for case in cases], least[name], 0.05, at_least=True)
              for name, cases in found.items()}
-    parts["mis-routed"] = judges.equal(sum(case.misrouted for cases in found.values() for case in cases), 0.0)
-    return replace(judges.every(**parts), table=protocol({name: cases[-1] for name, cases in found.items()}))
+    return _reported(parts, {name: cases[-1] for name, cases in found.items()})
+
+
+def _reported(parts, cases):
+    """All parts, no point mis-routed, and the protocol of the cases."""
+    parts = parts | {"mis-routed": judges.equal([case.misrouted for case in cases.values()], 0.0)}
+    return replace(judges.every(**parts), table=protocol(cases))
 
 
 def _corollary(effort, kinds=None, change=None, along=False):
@@ -217,7 +222,7 @@ def _along(atlas, profile, width):
 
 
 def _circle(effort, change, chart=True):
-    width, parts = 128, {}
+    width, parts, finest = 128, {}, {}
     sample = points_on(circle(), effort.choose(10_000, 200_000), seed=3)
     for count in (3, 4, 6, 16):
         errors = []
@@ -225,14 +230,15 @@ def _circle(effort, change, chart=True):
             frame = orthonormal_frame(ambient, 2, seed=ambient)
             atlas = charts.curve_atlas(Embedded(circle(), frame), count)
             layer = change(shallow.linear_chart_layer(atlas, lambda points, q=frame: _smooth(points @ q), width))
-            values = layer(sample @ frame.T)[:, 0]
-            errors.append(np.abs(values - _smooth(sample)).max())
+            case = assembled_error(layer, lambda points, q=frame: _smooth(points @ q), atlas, sample @ frame.T, 0)
+            errors.append(case.error)
+            finest[f"E={count}, D={ambient}"] = case
         step = 2 * math.sin(math.pi / count) / width
         law = step**2 / 8 * curvature(count, chart)
         ratio = np.array(errors[:1]) / law
         parts[f"E={count}"] = judges.every(law=judges.bounded(ratio, (0.98, 1.002)),
                                            D=judges.equal(errors[1:], errors[0], atol=1e-11))
-    return judges.every(**parts)
+    return _reported(parts, finest)
 
 
 def curvature(count, chart=True):
@@ -252,33 +258,47 @@ def curvature(count, chart=True):
 
 def _tori(effort, law):
     parts = {}
-    for dimension, (nodes, errors) in torus_table(effort).items():
+    for dimension, (nodes, errors, _) in _torus_cases(effort).items():
         for row, (name, alpha, margin) in enumerate((("a=0.5", 0.5, 0.02), ("a=1", 1.0, 0.02), ("smooth", 2.0, 0.1))):
             parts[f"d={dimension}, {name}"] = judges.order(1 / nodes, errors[:, row], law(alpha, dimension),
                                                            margin / dimension)
-    return judges.every(**parts)
+    finest = {f"d={dimension}, smooth": case for dimension, (_, _, case) in _torus_cases(effort).items()}
+    return _reported(parts, finest)
+
+
+def torus_table(effort) -> dict:
+    """By d: the numbers of nodes N (k,), and the errors (k, 3) for Hoelder 1/2, Hoelder 1 and a smooth function."""
+    return {dimension: found[:2] for dimension, found in _torus_cases(effort).items()}
 
 
 @cache
-def torus_table(effort) -> dict:
-    """By d: the numbers of nodes N (k,), and the errors (k, 3) for Hoelder 1/2, Hoelder 1 and a smooth function."""
+def _torus_cases(effort):
+    """The table, and how the finest network for the smooth function did."""
     sides = {1: (8, 16, 32, 64, 128), 2: (4, 8, 12, 16, 24, 32),
              3: effort.choose((4, 6, 8, 12, 16), (4, 6, 8, 12, 16, 24))}
-    table = {}
+    found = {}
     for dimension, steps in sides.items():
         atlas = charts.torus_atlas(dimension, 4)
         sample = points_on(atlas.manifold, effort.choose(20_000, 200_000), seed=5)
-        errors = np.array([_torus_errors(atlas, side, sample, effort.choose(200, 2000)) for side in steps])
-        table[dimension] = np.array(steps, float) ** dimension, errors
-    return table
+        errors = [_cusp_errors(atlas, side, effort.choose(200, 2000)) for side in steps]
+
+        def smooth(where, manifold=atlas.manifold):
+            angles = manifold.parameters(where)
+            return np.sin(angles.sum(axis=1)) + np.cos(2 * angles[:, 0])
+
+        cases = [assembled_error(shallow.linear_chart_layer(atlas, smooth, side), smooth, atlas, sample)
+                 for side in steps]
+        found[dimension] = (np.array(steps, float) ** dimension,
+                            np.column_stack([errors, [case.error for case in cases]]), cases[-1])
+    return found
 
 
-def _torus_errors(atlas, side, sample, count):
-    """Largest errors for |x - x_0|^(1/2), |x - x_0| and a smooth function.
+def _cusp_errors(atlas, side, count):
+    """Largest errors for |x - x_0|^(1/2) and |x - x_0|.
 
     A cusp has its worst errors around itself; the points there are the same at every side, in steps of the grid.
     """
-    manifold, dimension = atlas.manifold, atlas.manifold.dimension
+    dimension = atlas.manifold.dimension
     offsets = streams.uniforms(streams.key(0, "moe.cusps"), 0, 0, (CUSPS + count) * dimension, dtype=np.float64)
     offsets = offsets.reshape(-1, dimension)
     step = (atlas.high - atlas.low)[0] / side
@@ -289,30 +309,30 @@ def _torus_errors(atlas, side, sample, count):
     points = np.concatenate([atlas.points(chart, place + around) for place in places])
 
     def function(where):
-        distance, angles = np.linalg.norm(where[:, None] - tips, axis=2), manifold.parameters(where)
-        return np.column_stack([np.sqrt(distance), distance, np.sin(angles.sum(axis=1)) + np.cos(2 * angles[:, 0])])
+        distance = np.linalg.norm(where[:, None] - tips, axis=2)
+        return np.column_stack([np.sqrt(distance), distance])
 
     layer = shallow.linear_chart_layer(atlas, function, side)
-    errors = np.abs(layer(points) - function(points))[:, :2 * CUSPS].reshape(CUSPS, -1, 2, CUSPS).max(axis=1)
-    smooth = sup_error(lambda where: layer(where)[:, -1:], lambda where: function(where)[:, -1], manifold, sample)
-    return [*(errors[:, row].diagonal().max() for row in (0, 1)), smooth]
+    errors = np.abs(layer(points) - function(points)).reshape(CUSPS, -1, 2, CUSPS).max(axis=1)
+    return [errors[:, row].diagonal().max() for row in (0, 1)]
 
 
 def _cubes(effort, law):
     sides = {1: (8, 16, 32, 64), 2: (8, 16, 32, 64), 3: (4, 8, 16, 32),
              4: effort.choose((4, 6, 9, 13), (4, 8, 12, 20))}
-    parts = {}
+    parts, finest = {}, {}
     for dimension, steps in sides.items():
         def function(points):
             return np.sin(3 * points.sum(axis=1) / math.sqrt(points.shape[1])) + points[:, 0] ** 3
 
         atlas = charts.cube_atlas(dimension, 1)
         sample = points_on(atlas.manifold, effort.choose(20_000, 200_000), seed=6)
-        errors = [sup_error(shallow.linear_chart_layer(atlas, function, side), function, atlas.manifold, sample)
-                  for side in steps]
-        nodes = np.array(steps, float) ** dimension
+        cases = [assembled_error(shallow.linear_chart_layer(atlas, function, side), function, atlas, sample)
+                 for side in steps]
+        nodes, errors = np.array(steps, float) ** dimension, [case.error for case in cases]
         parts[f"D={dimension}"] = judges.order(1 / nodes, errors, law(dimension), 0.1 / dimension)
-    return judges.every(**parts)
+        finest[f"D={dimension}"] = cases[-1]
+    return _reported(parts, finest)
 
 
 def _hats(effort, sign):
