@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..arguments import number, numbers, shown
+from ..arguments import number, numbers, positive, shown
 from .gates import power_gate
 from .lattices import MOST, lattice
 from .manifolds import Cube, Embedded, HomogeneousCurve, Manifold, Sphere, flat_torus
@@ -45,6 +45,8 @@ LATTICE = 100_000
 """Points of the lattice on which a net is chosen and checked, unless said otherwise."""
 FEWEST = 50
 """Lattice points a cell must have on average: with fewer its box would be mostly margin."""
+WORK = 5 * 10**8
+"""Distances that may be computed to find the least number of charts: seconds."""
 LARGEST = 100_000
 """Charts of a product of arcs or intervals: more would not fit into memory."""
 
@@ -195,7 +197,7 @@ def net_atlas(manifold, count, points=LATTICE, checked=True) -> Atlas:
     Parameters
     ----------
     manifold : Manifold
-        Of dimension at most 8.
+        Of dimension at most 6.
     count : int, >= 1
         E.
     points : int, in [50 E, 2 000 000]
@@ -209,8 +211,10 @@ def net_atlas(manifold, count, points=LATTICE, checked=True) -> Atlas:
         If the cells are too large for the reach (it names the least count that does), or the lattice is too small for
         so many.
     """
+    positive(count, "count")
+    if positive(points, "points") > MOST:
+        raise ValueError(f"points is {points}; it must be at most {MOST}")
     cloud, hole = lattice(manifold, points)
-    _count(count, 1, "an integer >= 1")
     if not FEWEST * count <= points:
         raise ValueError(f"count is {count}; it must be at most {points // FEWEST} on a lattice of points = {points}"
                          + (f", so take points = {FEWEST * count}" if FEWEST * count <= MOST else ""))
@@ -237,21 +241,26 @@ def least_charts(manifold, points=LATTICE) -> tuple[int, int]:
     Raises
     ------
     ValueError
-        If none of at most 2 000 000 points is fine enough.
+        If none of at most 2 000 000 points is fine enough, or so many charts are needed that they are not counted.
     """
+    allowed = INJECTIVE * manifold.reach
+    if allowed == math.inf:
+        return 1, points
     while True:
         cloud, hole = lattice(manifold, points)
-        allowed = INJECTIVE * manifold.reach
-        if allowed == math.inf:
-            return 1, points
-        count = len(net_for_radius(cloud, (allowed - hole) * (1 - 1e-12))) if hole < allowed / 2 else points
-        if FEWEST * count <= points:
-            return count, points
-        if points == MOST:
+        if hole < allowed / 2:
+            most = max(points // FEWEST, 1), max(WORK // len(cloud), 1)
+            count = len(net_for_radius(cloud, (allowed - hole) * (1 - 1e-12), most=min(most) + 1))
+            if count <= min(most):
+                return count, points
+            if count > WORK // (2 * len(cloud)) or points == MOST:      # the next lattice could not count as many
+                raise ValueError(f"manifold has reach {manifold.reach:.3g} and dimension {manifold.dimension}; it "
+                                 f"needs more than {count - 1} charts within {allowed:.3g}")
+        elif points == MOST:
             raise ValueError(f"manifold has reach {manifold.reach:.3g} and dimension {manifold.dimension}; a lattice "
                              f"of {MOST} points has holes of {hole:.3g} and is too coarse for charts within "
                              f"{allowed:.3g}")
-        points = min(MOST, 4 * points if count == points else max(2 * FEWEST * count, 2 * points))
+        points = min(MOST, 2 * points)
 
 
 def _boxes(cloud, hole, centres, bases, around):
@@ -289,7 +298,7 @@ def curve_atlas(manifold, count) -> Atlas:
         harmonics = curve.harmonics
     else:
         raise ValueError(f"manifold is {shown(manifold)}; it must be a circle or a HomogeneousCurve, embedded or not")
-    _count(count, 1, "an integer >= 1")
+    positive(count, "count")
     half, turned, most = math.pi / count, math.pi / (harmonics + 1), 10**8 // manifold.ambient
     if count > most:
         raise ValueError(f"count is {count}; it must be at most {most} in {manifold.ambient} dimensions")
@@ -312,7 +321,7 @@ def torus_atlas(dimension, count, frame=None) -> Atlas:
     At most 100 000 charts, so ``count <= 100 000^(1/d)``.
     """
     manifold = flat_torus(dimension)
-    _count(count, 3, "an integer >= 3, for a linear chart of an arc", dimension)
+    _product(count, 3, dimension)
     manifold = manifold if frame is None else Embedded(manifold, frame)
     centres = manifold.embed(2 * math.pi / count * _grid(dimension, count))
     high = np.full((len(centres), dimension), math.sin(math.pi / count))
@@ -322,17 +331,18 @@ def torus_atlas(dimension, count, frame=None) -> Atlas:
 def cube_atlas(dimension, count, frame=None) -> Atlas:
     """An atlas of the cube [0, 1]^d: subcubes, `count` >= 1 of them along each side, at most 100 000 in all."""
     cube = Cube(dimension)
-    _count(count, 1, "an integer >= 1", dimension)
+    _product(count, 1, dimension)
     manifold = cube if frame is None else Embedded(cube, frame)
     centres = manifold.embed((_grid(dimension, count) + 0.5) / count)
     high = np.full((len(centres), dimension), 0.5 / count)
     return Atlas(manifold, centres, -high, high, None, 0.5 / count * math.sqrt(dimension))
 
 
-def _count(value, least, wanted, dimension=None):
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"count is {shown(value)}; it must be {wanted}")
-    if dimension is not None and int(value) ** dimension > LARGEST:
+def _product(value, least, dimension):
+    """A number of arcs or intervals whose product is not too large."""
+    if positive(value, "count") < least:
+        raise ValueError(f"count is {value}; it must be an integer >= {least}, for a linear chart of an arc")
+    if int(value) ** dimension > LARGEST:
         most = math.floor(LARGEST ** (1 / dimension) * (1 + 1e-12))
         raise ValueError(f"count is {shown(value)}, which makes {int(value)}^{dimension} charts; they must be at most "
                          f"{LARGEST}, " + (f"so count at most {most}" if most >= least else

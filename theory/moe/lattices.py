@@ -22,7 +22,7 @@ from .manifolds import Cube, Embedded, HomogeneousCurve, Manifold, Product, Ring
 
 MOST = 2_000_000
 """Points that a lattice may be asked to have."""
-DIMENSION = 8
+DIMENSION = 6
 """Largest dimension of a manifold with a lattice: beyond, its holes are as large as the manifold."""
 GOLDEN = (math.sqrt(5) - 1) / 2
 ROUNDING = 1 + 1e-9
@@ -35,9 +35,9 @@ def lattice(manifold, count) -> tuple[np.ndarray, float]:
     Parameters
     ----------
     manifold : Manifold
-        Of dimension at most 8.
+        Of dimension at most 6.
     count : int, in [1, 2 000 000]
-        About how many points; steps are rounded in each dimension, so for d > 3 it may be several times as many.
+        About how many points; steps are rounded in each dimension, so for d > 3 it may be some times as many.
 
     Returns
     -------

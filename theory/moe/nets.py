@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from scipy.spatial import cKDTree
 
-from ..arguments import number, numbers, shown
+from ..arguments import number, numbers, positive, shown
 
 
 def farthest_points(points, count, first=0) -> np.ndarray:
@@ -37,7 +37,7 @@ def farthest_points(points, count, first=0) -> np.ndarray:
     return _farthest(points, int(count), 0.0, _start(first, points))
 
 
-def net_for_radius(points, radius, first=0) -> np.ndarray:
+def net_for_radius(points, radius, first=0, most=None) -> np.ndarray:
     """Indices of the shortest prefix of farthest-point sampling whose balls of a radius cover the points.
 
     Parameters
@@ -46,11 +46,14 @@ def net_for_radius(points, radius, first=0) -> np.ndarray:
     radius : float, > 0
         Every point is less than this from the net.
     first : int, in [0, N)
+    most : int, >= 1, optional
+        Give up when there are so many, whether they cover or not.
     """
     points = _cloud(points)
     if not number(radius, "radius") > 0:
         raise ValueError(f"radius is {shown(radius)}; it must be positive")
-    return _farthest(points, len(points), float(radius) ** 2, _start(first, points))
+    most = len(points) if most is None else min(positive(most, "most"), len(points))
+    return _farthest(points, most, float(radius) ** 2, _start(first, points))
 
 
 def nearest(points, centres) -> tuple[np.ndarray, np.ndarray]:
