@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from ..arguments import numbers, shown
+from ..arguments import numbers, positive, shown
 from .model import DenseNetwork
 
 
@@ -65,8 +65,8 @@ def dense_width(parameters, inputs, outputs=1) -> int:
     ValueError
         If not even one neuron fits; it names the least number.
     """
-    if isinstance(parameters, bool) or not isinstance(parameters, int | np.integer):
-        raise ValueError(f"parameters are {shown(parameters)}; it must be an integer")
+    inputs, outputs, parameters = (positive(inputs, "inputs"), positive(outputs, "outputs"),
+                                   positive(parameters, "parameters"))
     width = (parameters - outputs) // (inputs + 1 + outputs)
     if width < 1:
         raise ValueError(f"parameters are {shown(parameters)}; one neuron takes {inputs + 1 + 2 * outputs}")
@@ -74,6 +74,8 @@ def dense_width(parameters, inputs, outputs=1) -> int:
 
 
 def _finite(profile, angles):
+    if not callable(profile):
+        raise ValueError(f"profile is {shown(profile)}; it must be callable, from angles to values")
     values = numbers(profile(angles), "values of the profile")
     if values.shape != angles.shape:
         raise ValueError(f"profile returns shape {values.shape} for {len(angles)} angles; it must be ({len(angles)},)")

@@ -12,14 +12,22 @@ errs by ``O(N^(-a/d))``, whatever the dimension D around.
 one for the function in it: two hidden layers, and
 
     |f - y| <= sup |g_k - g_k^m| + sup |psi_k - phi_k| Lip(g_k).
+
+*Depth 2* (the theorem's form).  A first layer of equal experts appends features ``tau(x)``, the gate of the second,
+linear and without a bias, sends x to the expert of the largest.
+
+In d > 1 coordinates s an explicit network of one hidden layer is known here for functions of ``<a, s>`` and their sums,
+with the rate of one dimension; Kuhn's interpolants serve all functions, with at most ``1 + ceil(log2(d + 1))`` hidden layers.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.linalg import block_diag
 
 from ..arguments import number, numbers, positive, shown
+from .charts import Atlas
 from .experts import KuhnExpert, spline_expert
 from .gates import cap_features
 from .identities import added, chained, require_dense, unrolled
@@ -56,7 +64,7 @@ def linear_chart_layer(atlas, function, segments, direction=None) -> MoELayer:
         If a box is beyond its chart, the function returns another shape or no finite number (it names the point), it
         depends on more than ``<a, u>``, or the nodes are more than memory holds (it names the largest n).
     """
-    segments, dimension = positive(segments, "segments"), atlas.manifold.dimension
+    segments, dimension = positive(segments, "segments"), _required(atlas).manifold.dimension
     if direction is not None or dimension == 1:
         return _ridge_layer(atlas, function, segments, _direction(direction, dimension))
     count, ambient = len(atlas.centres), atlas.manifold.ambient
@@ -77,7 +85,7 @@ def linear_chart_layer(atlas, function, segments, direction=None) -> MoELayer:
 
 def _ridge_layer(atlas, function, segments, direction):
     """Experts of one hidden layer for a function of ``<a, u>``."""
-    _affordable(len(atlas.centres), segments * (atlas.manifold.ambient + 2), segments)
+    _affordable(len(atlas.centres), atlas.manifold.ambient + 2, segments)
     experts = []
     for chart, (centre, basis) in enumerate(zip(atlas.centres, atlas.bases, strict=True)):
         spline = _ridge(function, lambda u, chart=chart: atlas.points(chart, u), direction, atlas.low[chart],
@@ -107,7 +115,7 @@ def two_layer_form(layer, atlas, threshold, shift=None) -> MoE:
         not dense or not as many as charts.
     """
     require_dense(layer)
-    if len(layer.experts) != len(atlas.centres):
+    if len(layer.experts) != len(_required(atlas).centres):
         raise ValueError(f"the layer has {len(layer.experts)} experts; it must have {len(atlas.centres)}, one for each "
                          "chart")
     largest = covering_threshold(atlas)
@@ -127,7 +135,7 @@ def covering_threshold(atlas) -> float:
     ValueError
         If the radius of the atlas is not known, or the manifold's dimension is beyond that of a lattice.
     """
-    if not math.isfinite(atlas.radius):
+    if not math.isfinite(_required(atlas).radius):
         raise ValueError(f"atlas has radius {atlas.radius:g}; it must be known, as that of net_atlas, curve_atlas, "
                          "torus_atlas and cube_atlas is")
     points, hole = lattice(atlas.manifold, COVERING)
@@ -176,8 +184,8 @@ def curved_chart_layer(atlas, function, segments, chart_segments=None, direction
     """
     segments = positive(segments, "segments")
     chart_segments = segments if chart_segments is None else positive(chart_segments, "chart_segments")
-    direction = _direction(direction, atlas.manifold.dimension)
-    _affordable(len(atlas.centres), segments * (chart_segments * len(direction) + 2), segments)
+    direction = _direction(direction, _required(atlas).manifold.dimension)
+    _affordable(len(atlas.centres), chart_segments * len(direction) + 2, segments)
     parts = []
     for chart in range(len(atlas.centres)):
         psi, low, high = _chart_network(atlas, chart, chart_segments)
@@ -198,7 +206,8 @@ def summed(layers) -> MoELayer:
     ValueError
         If they have different numbers of experts, or experts that are not dense.
     """
-    layers = tuple(layers)
+    if not isinstance(layers, Sequence) or not all(isinstance(layer, MoELayer) for layer in layers):
+        raise ValueError(f"layers are {shown(layers)}; they must be a sequence of MoELayers")
     counts = sorted({len(layer.experts) for layer in layers})
     if len(counts) != 1:
         raise ValueError(f"layers have {counts} experts; there must be at least one layer, and all must have as many")
@@ -283,6 +292,13 @@ def _direction(direction, dimension):
 
 
 def _affordable(count, each, segments):
-    if count * each > NUMBERS:
-        raise ValueError(f"segments is {shown(segments)}; {count} experts of {each:.3g} numbers are more than 2^27 = "
-                         f"{NUMBERS}, 1 GiB")
+    """Refuse more segments, of so many numbers each, than memory holds."""
+    if segments > NUMBERS // (count * each):
+        raise ValueError(f"segments is {shown(segments)}; for {count} experts it must be at most "
+                         f"{NUMBERS // (count * each)} here, or they ask for more than {NUMBERS * 8 / 2**30:.3g} GiB")
+
+
+def _required(atlas):
+    if not isinstance(atlas, Atlas):
+        raise ValueError(f"atlas is {shown(atlas)}; it must be an Atlas")
+    return atlas
