@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from theorycheck.theory.moe import circles, identities, partition, pieces, smoothness, zigzag
+from theorycheck.theory.moe import circles, explicit, identities, partition, pieces, smoothness, zigzag
 from theorycheck.theory.moe.exact import Rational, rank
 from theorycheck.theory.moe.experts import KuhnExpert
 from theorycheck.theory.moe.model import DenseNetwork, MoE, MoELayer, linear_gate
@@ -321,6 +321,24 @@ def test_networks_refuse_what_they_cannot_be_made_of(make, message):
     with pytest.raises(ValueError, match=message) as refused, np.errstate(divide="ignore"):
         make()
     assert "\n" not in str(refused.value)
+
+
+JUNK = (None, "ab", math.nan, -1, 2.5, 10**40, 1j, [], [[1, 2], [3]], np.ones((2, 2)), object(), int, DenseNetwork)
+CALLS = (partition.interval_gate, partition.interval, partition.warm_up, partition.on_product, partition.cell_points,
+         pieces.count_paths, pieces.exact_pieces, pieces.grid_cells, zigzag.zigzag, zigzag.zigzag_values,
+         zigzag.shallow_zigzag, zigzag.affine_error, circles.fewest_experts, circles.ring_router, DenseNetwork,
+         MoELayer, identities.dense_layer, identities.encoded, identities.chained, identities.repeated,
+         smoothness.one_sided, explicit.dense_network)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
+def test_what_is_none_of_it_is_answered_or_refused_in_one_line(call):
+    layer = MoELayer(linear_gate(np.ones((2, 2))), [linear_gate(np.ones((2, 2)))] * 2)
+    for one, other in itertools.product((*JUNK, 2, layer, layer.gate, MoE((layer,)), [layer]), repeat=2):
+        try:
+            call(one, other)
+        except ValueError as refused:
+            assert "\n" not in str(refused)
 
 
 @pytest.mark.parametrize(("points", "message"), [

@@ -60,8 +60,8 @@ def numbers(values, name: str) -> np.ndarray:
         raise ValueError(f"{name} are {shown(values)}; they must be numbers") from None
 
 
-def positive(value, name: str) -> int:
-    """An integer >= 1.
+def positive(value, name: str, most: int | None = None) -> int:
+    """An integer >= 1, and at most `most` if that is given.
 
     Raises
     ------
@@ -70,4 +70,6 @@ def positive(value, name: str) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name} is {shown(value)}; it must be an integer >= 1")
+    if most is not None and value > most:
+        raise ValueError(f"{name} is {shown(value)}; it must be at most {most}")
     return int(value)

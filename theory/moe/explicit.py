@@ -20,7 +20,7 @@ import math
 import numpy as np
 from scipy.linalg import solveh_banded
 
-from ..arguments import positive
+from ..arguments import numbers, positive, shown
 from .model import DenseNetwork, MoE, MoELayer, linear_gate
 from .smoothness import PIECES, piecewise_quartic
 
@@ -67,7 +67,9 @@ def spline_errors(values) -> tuple[float, float]:
     ----------
     values : array_like, shape (n + 1,)
     """
-    values = np.asarray(values, dtype=float)
+    values = numbers(values, "values")
+    if values.ndim != 1 or len(values) < 2:
+        raise ValueError(f"values have shape {values.shape}; it must be (n + 1,) with n >= 1")
     points, weights = _quadrature(len(values) - 1)
     at, share = _place(points, len(values) - 1)
     residual = piecewise_quartic(points) - (values[at] * (1 - share) + values[at + 1] * share)
@@ -158,5 +160,5 @@ def _pieces(width):
 
 def _checked(target):
     if target not in ("vector", "sum"):
-        raise ValueError(f"target is {target!r}; it must be vector or sum")
+        raise ValueError(f"target is {shown(target)}; it must be vector or sum")
     return target

@@ -11,7 +11,10 @@ r"""Equal functions from different architectures (Wang and E, Secs. 3-5, remarks
 import numpy as np
 
 from ..arguments import positive, shown
-from .model import DenseNetwork, MoE, MoELayer
+from .model import DenseNetwork, MoE, MoELayer, require_network
+
+MOST = 2**20
+"""Most copies of an expert."""
 
 
 def require_dense(layer, experts=True) -> None:
@@ -45,6 +48,8 @@ def dense_layer(network, gate) -> MoELayer:
     gate : DenseNetwork
         Any, of as many inputs; its outputs say how many experts there are.
     """
+    require_network(network, "network")
+    require_network(gate, "gate")
     return MoELayer(gate, (network,) * gate.outputs)
 
 
@@ -53,6 +58,7 @@ def features(gate) -> DenseNetwork:
 
     x is handed on as ``relu(x) - relu(-x)`` and the constant is ``relu(0 x + 1)``.
     """
+    require_network(gate, "gate")
     inner, bias = _hidden(gate)
     identity = np.eye(gate.inputs)
     weights = np.vstack([identity, -identity, inner, np.zeros((1, gate.inputs))])
@@ -101,6 +107,8 @@ def unrolled(layer) -> MoE:
 
 def unrolled_deep(network) -> MoE:
     """Depth 2 L from depth L: every layer :func:`unrolled`."""
+    if not isinstance(network, MoE):
+        raise ValueError(f"network is {shown(network)}; it must be an MoE")
     return MoE(each for layer in network.layers for each in unrolled(layer).layers)
 
 
@@ -122,7 +130,20 @@ def merged(layer) -> MoELayer:
 
 
 def added(networks) -> DenseNetwork:
-    """The sum of dense networks of one depth, as one whose width is the sum of theirs."""
+    """The sum of dense networks of one depth, as one whose width is the sum of theirs.
+
+    Raises
+    ------
+    ValueError
+        If there is none, one is not dense, or their depths, inputs or outputs differ.
+    """
+    if not isinstance(networks, list | tuple) or not networks:
+        raise ValueError(f"networks are {shown(networks)}; they must be a list of at least one")
+    for network in networks:
+        require_network(network, "a network")
+    shapes = sorted({(len(each.weights), each.inputs, each.outputs) for each in networks})
+    if len(shapes) > 1:
+        raise ValueError(f"networks have (layers, inputs, outputs) {shapes}; they must all have the same")
     weights, biases = [], []
     last = len(networks[0].weights) - 1
     for depth in range(last + 1):
@@ -157,8 +178,7 @@ def encoded(layer, encoder) -> MoELayer:
         Of one linear map, with d outputs.
     """
     require_dense(layer)
-    if not isinstance(encoder, DenseNetwork):
-        raise ValueError(f"encoder is {shown(encoder)}; it must be a DenseNetwork")
+    require_network(encoder, "encoder")
     if len(encoder.weights) != 1 or encoder.outputs != layer.inputs:
         raise ValueError(f"the encoder has {len(encoder.weights)} linear maps and {encoder.outputs} outputs; it must "
                          f"have 1 and {layer.inputs}, which the layer takes")
@@ -168,8 +188,8 @@ def encoded(layer, encoder) -> MoELayer:
 
 def chained(first, second) -> DenseNetwork:
     """``second(first(x))``, the last linear map of one and the first of the other made one."""
-    if not (isinstance(first, DenseNetwork) and isinstance(second, DenseNetwork)):
-        raise ValueError(f"networks are {shown(first)} and {shown(second)}; both must be DenseNetworks")
+    require_network(first, "the first network")
+    require_network(second, "the second network")
     if first.outputs != second.inputs:
         raise ValueError(f"the first network has {first.outputs} outputs; it must have {second.inputs}, which the "
                          "second takes")
@@ -191,7 +211,7 @@ def repeated(layer, copies) -> MoELayer:
     copies : int, >= 1
         K.
     """
-    copies = positive(copies, "copies")
+    copies = positive(copies, "copies", MOST)
     require_dense(layer, experts=False)
     if layer.top != 1 or layer.normalised != "selected":
         raise ValueError(f"the layer has top = {layer.top}, normalised over {layer.normalised}; it must be 1 "

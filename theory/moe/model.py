@@ -149,6 +149,18 @@ def linear_gate(weights, bias=None) -> DenseNetwork:
     return DenseNetwork((weights,), (bias,))
 
 
+def require_network(network, name) -> None:
+    """Refuse what is no dense network.
+
+    Raises
+    ------
+    ValueError
+        It names what there is.
+    """
+    if not isinstance(network, DenseNetwork):
+        raise ValueError(f"{name} is {shown(network)}; it must be a DenseNetwork")
+
+
 @dataclass(frozen=True, eq=False)
 class MoELayer:
     """One layer of experts behind a gate.

@@ -24,7 +24,12 @@ import numpy as np
 
 from ..arguments import numbers, positive, shown
 from .experts import spline_expert
-from .model import DenseNetwork, MoE, MoELayer
+from .model import DenseNetwork, MoE, MoELayer, require_network
+
+LARGEST = 2**20
+"""Most intervals."""
+DEEPEST = 1024
+"""Most coordinates of a grid of cells."""
 
 
 def interval_gate(experts, bias=True) -> DenseNetwork:
@@ -37,8 +42,7 @@ def interval_gate(experts, bias=True) -> DenseNetwork:
     bias : bool
         False leaves its bias out: then its cells are the two rays from 0.
     """
-    experts = positive(experts, "experts")
-    index = np.arange(1.0, experts + 1)
+    index = np.arange(1.0, positive(experts, "experts", LARGEST) + 1)
     return DenseNetwork((index[:, None],), (-index * (index - 1) / 2 if bias else None,))
 
 
@@ -47,7 +51,7 @@ def interval(x, experts) -> np.ndarray:
     x = numbers(x, "x")
     if not np.isfinite(x).all():
         raise ValueError(f"x are {shown(x)}; they must be finite")
-    return (np.clip(np.ceil(x), 1, positive(experts, "experts")) - 1).astype(np.intp)
+    return (np.clip(np.ceil(x), 1, positive(experts, "experts", LARGEST)) - 1).astype(np.intp)
 
 
 def acting_on(network, place, inputs, signed) -> DenseNetwork:
@@ -74,9 +78,10 @@ def acting_on(network, place, inputs, signed) -> DenseNetwork:
     ValueError
         If the block does not fit.
     """
-    if not isinstance(network, DenseNetwork):
-        raise ValueError(f"network is {shown(network)}; it must be a DenseNetwork")
-    if not 0 <= place <= inputs - network.inputs or len(signed) != inputs:
+    require_network(network, "network")
+    signed, inputs = _signs(signed), positive(inputs, "inputs")
+    whole = isinstance(place, int | np.integer) and not isinstance(place, bool)
+    if not (whole and 0 <= place <= inputs - network.inputs and len(signed) == inputs):
         raise ValueError(f"a block of {network.inputs} coordinates at {shown(place)} with {len(signed)} signs does not "
                          f"fit; place must be in [0, {inputs - network.inputs}] and there must be {inputs} signs")
     others = [axis for axis in range(inputs) if not place <= axis < place + network.inputs]
@@ -127,7 +132,7 @@ def on_product(layers, signed=None) -> MoE:
     if not isinstance(layers, Sequence) or not layers or not all(isinstance(layer, MoELayer) for layer in layers):
         raise ValueError(f"layers are {shown(layers)}; they must be a sequence of at least one MoELayer")
     total = sum(layer.inputs for layer in layers)
-    signs = [True] * total if signed is None else list(signed)
+    signs = [True] * total if signed is None else _signs(signed)
     if len(signs) != total:
         raise ValueError(f"there are {len(signs)} signs; there must be {total}, one for every input")
     deep, place = [], 0
@@ -144,6 +149,13 @@ def on_product(layers, signed=None) -> MoE:
         signs[place:after] = [True] * layer.outputs
         place += layer.outputs
     return MoE(deep)
+
+
+def _signs(signed):
+    try:
+        return [bool(sign) for sign in signed]
+    except (TypeError, ValueError):
+        raise ValueError(f"signed is {shown(signed)}; it must be a sequence of booleans") from None
 
 
 def affine_partition(slopes, offsets, bias=True) -> MoE:
@@ -237,5 +249,5 @@ def cell_points(depth, experts, numerator=1, denominator=2):
     inside = Fraction(positive(numerator, "numerator"), positive(denominator, "denominator"))
     if not inside < 1:
         raise ValueError(f"numerator/denominator is {inside}; it must be in (0, 1), or the point is in no cell")
-    return itertools.product(*[[cell + inside for cell in range(positive(experts, "experts"))]]
-                             * positive(depth, "depth"))
+    cells = [cell + inside for cell in range(positive(experts, "experts", LARGEST))]
+    return itertools.product(*[cells] * positive(depth, "depth", DEEPEST))

@@ -12,7 +12,8 @@ import numpy as np
 
 from ..arguments import numbers, positive, shown
 from .exact import Rational
-from .model import DenseNetwork
+from .model import DenseNetwork, MoE, finite_points
+from .partition import DEEPEST, LARGEST
 
 BLOCK = 2**13
 """Points routed at once when paths are counted: few enough to stay in the processor's cache."""
@@ -31,11 +32,13 @@ def count_paths(network, points) -> int:
     ValueError
         If there could be 2^63 paths or more, which codes of int64 cannot tell apart.
     """
+    if not isinstance(network, MoE):
+        raise ValueError(f"network is {shown(network)}; it must be an MoE")
     sizes = [len(layer.experts) for layer in network.layers]
     if math.prod(sizes) >= 2**63:
         raise ValueError(f"there could be {math.prod(sizes):.3g} paths; there must be fewer than 2^63")
     radix = np.array([math.prod(sizes[:place]) for place in range(len(sizes))], dtype=np.int64)
-    points = np.asarray(points, dtype=np.float64)
+    points = finite_points(points, network.layers[0].inputs)
     codes = [network.routed(points[start:start + BLOCK])[1] @ radix for start in range(0, len(points), BLOCK)]
     return len(np.unique(np.concatenate(codes)))
 
@@ -49,6 +52,10 @@ def exact_pieces(network, points) -> tuple[int, int]:
     points : iterable of sequences of Fraction
     """
     exact, routes, maps = Rational(network), set(), set()
+    try:
+        points = iter(points)
+    except TypeError:
+        raise ValueError(f"points are {shown(points)}; they must be a sequence of points") from None
     for point in points:
         piece = exact.piece(point)
         routes.add(piece.route)
@@ -64,9 +71,9 @@ def grid_cells(depth, experts) -> np.ndarray:
     ValueError
         For more than 2^26 cubes.
     """
-    depth, experts = positive(depth, "depth"), positive(experts, "experts")
+    depth, experts = positive(depth, "depth", DEEPEST), positive(experts, "experts", LARGEST)
     if experts**depth > 2**26:
-        raise ValueError(f"experts**depth is {experts**depth:.3g}; it must be at most 2^26 = {2**26}")
+        raise ValueError(f"experts is {experts} and depth {depth}; experts**depth must be at most 2^26 = {2**26}")
     code = np.arange(experts**depth)
     return np.stack([code // experts**place % experts for place in range(depth)], axis=1) + 0.5
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..arguments import numbers
+from ..arguments import numbers, shown
 from .partition import interval
 
 PIECES = 3
@@ -40,9 +40,11 @@ def one_sided(joint, order) -> tuple[Fraction, Fraction]:
     order : int, >= 0
     """
     if joint not in range(1, PIECES):
-        raise ValueError(f"joint is {joint!r}; it must be an integer in [1, {PIECES - 1}]")
+        raise ValueError(f"joint is {shown(joint)}; it must be an integer in [1, {PIECES - 1}]")
+    if order not in range(100):
+        raise ValueError(f"order is {shown(order)}; it must be an integer in [0, 99]")
     coefficients = [Fraction(number) for number in QUARTIC]
-    for _ in range(order):
+    for _ in range(int(order)):
         coefficients = [power * number for power, number in enumerate(coefficients)][1:]
     return joint * sum(coefficients, Fraction(0)), (joint + 1) * (coefficients or [Fraction(0)])[0]
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from ..arguments import number, numbers, positive, shown
 from .model import DenseNetwork, MoE, MoELayer, linear_gate
+from .partition import DEEPEST, LARGEST
 
 
 def zigzag(experts, depth, fold=True) -> MoE:
@@ -35,7 +36,7 @@ def zigzag(experts, depth, fold=True) -> MoE:
     fold : bool
         False lets every expert increase, which makes a sawtooth that jumps.
     """
-    experts, depth = positive(experts, "experts"), positive(depth, "depth")
+    experts, depth = positive(experts, "experts", LARGEST), positive(depth, "depth", DEEPEST)
     index = np.arange(1.0, experts + 1)
     down = fold & (index % 2 == 0)
     layer = MoELayer(linear_gate(2 * experts * index[:, None], -index * (index - 1)),
@@ -46,7 +47,7 @@ def zigzag(experts, depth, fold=True) -> MoE:
 
 def zigzag_values(x, pieces) -> np.ndarray:
     """The zigzag of n pieces at x in [0, 1], from the distance to the nearest even extreme."""
-    scaled = numbers(x, "x") * pieces
+    scaled = numbers(x, "x") * positive(pieces, "pieces", 2**53)
     return np.abs(scaled - 2 * np.round(scaled / 2))
 
 
@@ -65,7 +66,8 @@ def shallow_zigzag(pieces, experts=None) -> MoELayer:
     experts : int, optional
         Leaves out the last ones; ``fewest_pieces(n)`` by default.
     """
-    experts = fewest_pieces(pieces) if experts is None else positive(experts, "experts")
+    pieces = positive(pieces, "pieces", LARGEST)
+    experts = fewest_pieces(pieces) if experts is None else positive(experts, "experts", LARGEST)
     index = np.arange(float(experts))
     middle = (2 * index + 0.5) / pieces
     edges = np.cumsum((2 * index - 0.5) / pieces * (index > 0))
@@ -92,7 +94,7 @@ def greedy_pieces(x, y, tolerance) -> int:
     """
     x, y = _samples(x, y)
     if not number(tolerance, "tolerance") > 0:
-        raise ValueError(f"tolerance is {tolerance!r}; it must be positive")
+        raise ValueError(f"tolerance is {shown(tolerance)}; it must be positive")
 
     def fits(start, end):
         return end <= len(x) and _least_error(x[start:end], y[start:end]) <= tolerance
