@@ -9,7 +9,7 @@ from scipy.integrate import quad
 from scipy.spatial import cKDTree
 from scipy.stats import kstest
 
-from theorycheck.sims.moe.samples import PROTOCOL, assembled_error, points_on, protocol, sup_error
+from theorycheck.sims.moe.samples import PROTOCOL, assembled_error, orthonormal_frame, points_on, protocol, sup_error
 from theorycheck.theory.moe import charts, lattices, manifolds, nets, shallow
 from theorycheck.theory.moe.gates import power_gate
 from theorycheck.theory.moe.manifolds import (
@@ -166,6 +166,9 @@ def test_the_least_count_named_is_accepted_and_what_is_proved_holds_at_fresh_poi
     assert 0.7 * atlas.radius < apart.max() <= atlas.radius
     image = atlas.coordinates(fresh, cells)
     assert (atlas.low[cells] <= image).all() and (image <= atlas.high[cells]).all()
+    for chart in (0, len(atlas.centres) // 2):                  # the chart's inverse finds the point, on its own sheet
+        mine = cells == chart
+        np.testing.assert_allclose(atlas.points(chart, image[mine]), fresh[mine], atol=1e-8)
 
 
 def test_boxes_and_radius_hold_for_few_charts_on_a_coarse_lattice_too():
@@ -300,6 +303,9 @@ SQUARE = [[1.0, 0.0], [0.0, 1.0]]
     (lambda: charts.torus_atlas(3, 100), r"100\^3 charts; they must be at most 100000, so count at most 46"),
     (lambda: charts.net_atlas(Sphere(), None), "count is None; it must be an integer >= 1"),
     (lambda: charts.net_atlas(None, 20), "manifold is None"),
+    (lambda: charts.least_charts(None), "manifold is None"),
+    (lambda: points_on(None, 3), "manifold is None"),
+    (lambda: orthonormal_frame(1, 2), "columns is 2; it must be at most ambient, 1"),
     (lambda: charts.net_atlas(Sphere(), 20, Sphere().place(RNG.random((50, 2)))), "points is array"),
     (lambda: charts.net_atlas(Sphere(), 20, 10**7), "points is 10000000; it must be at most 2000000"),
     (lambda: charts.net_atlas(RingTorus(3, 2.99), 2), "2000000 points has holes of 0.0098 and is too coarse"),

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...theory.arguments import positive, shown
 from ...theory.moe.experts import free_numbers
+from ...theory.moe.manifolds import Manifold
 from .. import streams
 
 SLACK = 1e-9
@@ -12,7 +14,9 @@ SLACK = 1e-9
 
 
 def orthonormal_frame(ambient, columns, seed=0) -> np.ndarray:
-    """A random orthonormal frame, uniform over all of them, shape (ambient, columns)."""
+    """A random orthonormal frame, uniform over all of them, shape (ambient, columns); columns <= ambient."""
+    if positive(columns, "columns") > positive(ambient, "ambient"):
+        raise ValueError(f"columns is {columns}; it must be at most ambient, {ambient}")
     draws = streams.normals(streams.key(seed, "moe.frame"), 0, 0, ambient * columns).astype(float)
     basis, triangle = np.linalg.qr(draws.reshape(ambient, columns))
     return basis * np.sign(np.diag(triangle))
@@ -20,6 +24,8 @@ def orthonormal_frame(ambient, columns, seed=0) -> np.ndarray:
 
 def points_on(manifold, count, seed=0, purpose=0) -> np.ndarray:
     """Points drawn uniformly from a manifold, shape (count, D); purposes keep samples apart that share a seed."""
+    if not isinstance(manifold, Manifold):
+        raise ValueError(f"manifold is {shown(manifold)}; it must be a Manifold")
     draws = streams.uniforms(streams.key(seed, "moe.points"), 0, 0, count * manifold.dimension, purpose=purpose,
                              dtype=np.float64)
     return manifold.place(draws.reshape(count, manifold.dimension))

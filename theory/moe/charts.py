@@ -243,6 +243,8 @@ def least_charts(manifold, points=LATTICE) -> tuple[int, int]:
     ValueError
         If none of at most 2 000 000 points is fine enough, or so many charts are needed that they are not counted.
     """
+    if not isinstance(manifold, Manifold):
+        raise ValueError(f"manifold is {shown(manifold)}; it must be a Manifold")
     allowed = INJECTIVE * manifold.reach
     if allowed == math.inf:
         return 1, points

@@ -23,7 +23,7 @@ from .manifolds import Cube, Embedded, HomogeneousCurve, Manifold, Product, Ring
 MOST = 2_000_000
 """Points that a lattice may be asked to have."""
 DIMENSION = 6
-"""Largest dimension of a manifold with a lattice: beyond, its holes are as large as the manifold."""
+"""Largest dimension of a manifold with a lattice: beyond, points are too many or holes too large."""
 GOLDEN = (math.sqrt(5) - 1) / 2
 ROUNDING = 1 + 1e-9
 """What a hole is widened by, for coordinates are rounded."""
