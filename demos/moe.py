@@ -18,7 +18,8 @@ def imports():
     from theorycheck.sims import streams
     from theorycheck.sims.moe.samples import points_on
     from theorycheck.theory.moe import charts, gates, shallow
-    return atlases, charts, gates, mo, np, points_on, shallow, streams, style, views
+    from theorycheck.theory.moe.experts import free_numbers
+    return atlases, charts, free_numbers, gates, mo, np, points_on, shallow, streams, style, views
 
 
 @app.cell
@@ -192,15 +193,16 @@ def picture(atlas, atlases, errors, far, layer, lost, name, noise, ratios, route
 
 
 @app.cell
-def numbers(allowed, eps, errors, far, known, layer, mo, radius, refusal, threshold):
+def numbers(allowed, eps, errors, far, free_numbers, known, layer, mo, radius, refusal, threshold):
     _lines = [
         f"- largest cell: r = {radius:.3g}, known R = {known:.3g}, allowed {allowed:.3g}" + (
             "" if radius < allowed else " - **too few experts: two sheets may share a cell**"),
         f"- eps = {eps:.3g}, eps* = {threshold:.3g}; sent too far: **{far.mean():.2%}** of the points in sight",
     ]
     if layer is not None:
-        _lines.append(f"- largest error in sight {errors.max():.3g}; parameters {layer.parameters:,}, of which one point "
-                      f"uses {layer.active:,}")
+        _lines.append(f"- largest error in sight {errors.max():.3g}; the matrices have {layer.parameters:,} entries, of "
+                      f"which one point uses {layer.active:,}; an expert is given by "
+                      f"{free_numbers(layer.experts[0]):,} numbers")
     summary = "\n".join(_lines)
     mo.vstack([mo.md(summary), mo.callout(mo.md(refusal), kind="warn")]) if refusal else mo.md(summary)
     return (summary,)

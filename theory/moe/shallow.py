@@ -17,7 +17,7 @@ one for the function in it: two hidden layers, and
 linear and without a bias, sends x to the expert of the largest.
 
 In d > 1 coordinates s an explicit network of one hidden layer is known here for functions of ``<a, s>`` and their sums,
-with the rate of one dimension; Kuhn's interpolants serve all functions, with at most ``1 + ceil(log2(d + 1))`` hidden layers.
+with the rate of one dimension; Kuhn's interpolants serve all functions, with up to ``1 + ceil(log2(d + 1))`` of them.
 """
 
 import math
