@@ -223,7 +223,7 @@ def _along(atlas, profile, width):
 
 def _circle(effort, change, chart=True):
     width, parts, finest = 128, {}, {}
-    sample = points_on(circle(), effort.choose(10_000, 200_000), seed=3)
+    sample = points_on(circle(), effort.choose(10_000, 50_000), seed=3)
     for count in (3, 4, 6, 16):
         errors = []
         for ambient in (2, 16, 128, *((1024,) if count == 4 else ())):
