@@ -154,6 +154,23 @@ def test_curved_charts_of_a_torus_are_exact_ridges(direction):
     np.testing.assert_allclose(g(psi(middle)), function(middle), atol=1e-12)
 
 
+@pytest.mark.parametrize("atlas", [charts.curve_atlas(HomogeneousCurve(2), 8), charts.torus_atlas(2, 3)],
+                         ids=["curve", "torus"])
+def test_curved_charts_at_depth_two(atlas):
+    """Theorem 4.8's form: equal experts first, a gate without a bias that reads the features only, 3-layer experts."""
+    dimension, count = atlas.manifold.dimension, len(atlas.centres)
+    layer, _ = shallow.curved_chart_layer(atlas, lambda x: np.cos(atlas.manifold.parameters(x).sum(axis=1)), 12,
+                                          direction=np.ones(dimension))
+    two = shallow.two_layer_form(layer, atlas, shallow.covering_threshold(atlas) - 0.05)
+    points = points_on(atlas.manifold, 3000)
+    np.testing.assert_allclose(two(points), layer(points), atol=1e-12)
+    first, second = two.layers
+    assert all(expert is first.experts[0] for expert in first.experts)
+    assert first.experts[0].width == 2 * atlas.manifold.ambient + count + 1
+    assert second.gate.biases == (None,) and not second.gate.weights[0][:, :atlas.manifold.ambient].any()
+    assert {len(expert.weights) for expert in second.experts} == {3}
+
+
 def test_ridges_are_summed():
     atlas = charts.torus_atlas(2, 4)
     points = points_on(atlas.manifold, 500)

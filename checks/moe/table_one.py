@@ -77,9 +77,9 @@ def _(effort):
 def active_parameters(effort):
     """E = 1 .. 64 (circle: 4 .. 16); splines, Kuhn interpolants, chord networks; in R^8, behind the gate.
 
-    So at equal error the active width falls by the factor E.  With the gate's parameters counted, a dense network on
-    the interval may have m' > m neurons, and the ratio is (E m/m')^2.  2 %: the largest derivative moves
-    with the nodes, and the next term.
+    So at equal error the active width falls by the factor E.  With the gate's parameters counted (entries of matrices
+    and biases), a dense network on the interval may have m' > m neurons, and the ratio is (E m/m')^2.  2 %: the largest
+    derivative moves with the nodes, and the next term.
     """
     return _factors(effort, {"interval": 2.0, "gate counted": 2.0, "square": 1.0, "circle": 3.0})
 
