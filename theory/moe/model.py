@@ -251,14 +251,16 @@ class MoELayer:
         """Values, shape (N, out), and the best expert of every point, shape (N,)."""
         points = finite_points(points, self.inputs)
         result, route = np.empty((len(points), self.outputs)), np.empty(len(points), dtype=np.intp)
-        rows = max(1, LOGITS // len(self.experts))
+        rows = max(1, LOGITS // self.top)
         for start in range(0, len(points), rows):
             block = slice(start, start + rows)
             result[block], route[block] = self._block(points[block])
         return result, route
 
     def _block(self, points):
-        chosen, weights = self.select(points)
+        rows = max(1, LOGITS // len(self.experts))           # the logits in parts, then each expert once
+        parts = [self.select(points[start:start + rows]) for start in range(0, len(points), rows)]
+        chosen, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
         result = np.zeros((len(points), self.outputs))
         for place in range(self.top):
             order = np.argsort(chosen[:, place], kind="stable")
