@@ -11,7 +11,7 @@ from .paper import MOE
 
 SIZES = ((9, 2), (6, 3), (4, 5))
 """(L, E) of the exact counts."""
-TEETH = ((6, 2), (3, 3), (4, 3), (2, 5))
+TEETH = ((6, 2), (8, 2), (3, 3), (5, 3), (2, 5), (3, 5))
 """(L, E) of the comparison with one layer."""
 NEAREST = 0.499
 """Below the 1/2 that three extremes on one affine piece cost, above the 1/3 of the best with two on each."""
@@ -77,7 +77,7 @@ def _at(piece, extreme, count):
 
 
 def _separated(effort, change, missing=0):
-    sizes = TEETH + effort.choose((), ((8, 2), (5, 3)))
+    sizes = TEETH + effort.choose((), ((11, 2), (7, 3), (5, 5)))
     fewest, needed, errors = [], [], []
     for depth, experts in sizes:
         count = experts**depth
