@@ -213,7 +213,7 @@ def _surface_layer(name, ambient, side, effort):
     def function(points):
         return _smooth(points @ atlas.manifold.frame if ambient else points)
 
-    sample = points_on(atlas.manifold, effort.choose(40_000, 400_000), seed=8)
+    sample = points_on(atlas.manifold, effort.choose(20_000, 400_000), seed=8)
     return shallow.linear_chart_layer(atlas, function, side), function, sample
 
 
