@@ -11,7 +11,7 @@ from ...sims.moe.samples import assembled_error, orthonormal_frame, points_on, p
 from ...theory.moe import charts, shallow
 from ...theory.moe.experts import KuhnExpert, spline_expert
 from ...theory.moe.manifolds import Embedded, HomogeneousCurve, circle
-from ...theory.moe.model import MoELayer
+from ...theory.moe.model import DenseNetwork, MoELayer
 from .. import judges
 from ..claim import claim
 from .paper import MOE
@@ -291,25 +291,18 @@ def _torus_cases(effort):
     for dimension, steps in sides.items():
         atlas = charts.torus_atlas(dimension, 4)
         sample = points_on(atlas.manifold, effort.choose(20_000, 200_000), seed=5)
-        errors = [_cusp_errors(atlas, side, effort.choose(200, 2000)) for side in steps]
-
-        def smooth(where, manifold=atlas.manifold):
-            angles = manifold.parameters(where)
-            return np.sin(angles.sum(axis=1)) + np.cos(2 * angles[:, 0])
-
-        cases = [assembled_error(shallow.linear_chart_layer(atlas, smooth, side), smooth, atlas, sample)
-                 for side in steps]
+        rows = [_torus_errors(atlas, side, sample, effort.choose(200, 2000)) for side in steps]
         found[dimension] = (np.array(steps, float) ** dimension,
-                            np.column_stack([errors, [case.error for case in cases]]), cases[-1])
+                            np.array([(*cusps, case.error) for cusps, case in rows]), rows[-1][1])
     return found
 
 
-def _cusp_errors(atlas, side, count):
-    """Largest errors for |x - x_0|^(1/2) and |x - x_0|.
+def _torus_errors(atlas, side, sample, count):
+    """Largest errors for |x - x_0|^(1/2) and |x - x_0|, and how a smooth function's network did.
 
     A cusp has its worst errors around itself; the points there are the same at every side, in steps of the grid.
     """
-    dimension = atlas.manifold.dimension
+    manifold, dimension = atlas.manifold, atlas.manifold.dimension
     offsets = streams.uniforms(streams.key(0, "moe.cusps"), 0, 0, (CUSPS + count) * dimension, dtype=np.float64)
     offsets = offsets.reshape(-1, dimension)
     step = (atlas.high - atlas.low)[0] / side
@@ -319,13 +312,29 @@ def _cusp_errors(atlas, side, count):
     tips = atlas.points(chart, places)
     points = np.concatenate([atlas.points(chart, place + around) for place in places])
 
-    def function(where):
+    def smooth(where):
+        angles = manifold.parameters(where)
+        return np.sin(angles.sum(axis=1)) + np.cos(2 * angles[:, 0])
+
+    def cusps(where):
         distance = np.linalg.norm(where[:, None] - tips, axis=2)
         return np.column_stack([np.sqrt(distance), distance])
 
-    layer = shallow.linear_chart_layer(atlas, function, side)
-    errors = np.abs(layer(points) - function(points)).reshape(CUSPS, -1, 2, CUSPS).max(axis=1)
-    return [errors[:, row].diagonal().max() for row in (0, 1)]
+    together = shallow.linear_chart_layer(atlas, lambda where: np.column_stack([cusps(where), smooth(where)]), side)
+    errors = np.abs(_outputs(together, slice(-1))(points) - cusps(points)).reshape(CUSPS, -1, 2, CUSPS).max(axis=1)
+    alone = assembled_error(_outputs(together, slice(-1, None)), smooth, atlas, sample)
+    return [errors[:, row].diagonal().max() for row in (0, 1)], alone
+
+
+def _outputs(layer, chosen):
+    """Some of the outputs of interpolating experts, behind the same gate."""
+    def of(expert):
+        if isinstance(expert, KuhnExpert):
+            return KuhnExpert(expert.basis, expert.centre, expert.low, expert.high, expert.values[..., chosen])
+        return DenseNetwork((*expert.weights[:-1], expert.weights[-1][chosen]),
+                            (*expert.biases[:-1], expert.biases[-1][chosen]))
+
+    return MoELayer(layer.gate, [of(expert) for expert in layer.experts])
 
 
 def _cubes(effort, law):
