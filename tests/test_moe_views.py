@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theorycheck.figures.moe import atlases, depth, views
+from theorycheck.checks.claim import Effort
+from theorycheck.figures.moe import atlases, depth, gates, rates, views
 from theorycheck.theory.moe.manifolds import RingTorus, Sphere
 
 
@@ -87,3 +88,21 @@ def test_nine_routes_have_nine_colours_that_differ_in_grey_along_the_second_expe
     assert len(np.unique(colours.round(6), axis=0)) == 9
     grey = (colours @ [0.2126, 0.7152, 0.0722]).reshape(3, 3)
     assert (np.diff(grey, axis=1) > 0.05).all()
+
+
+def test_networks_of_chords_have_one_law_with_and_without_a_gate():
+    table = rates.ambient_dimension(Effort()).table
+    mine = table["experts_are"] == "chords"
+    assert set(table["E"][mine]) == {1, 4, 8, 16, 32}
+    late = mine & (table["law"] < 1e-3)
+    assert late.sum() > 15
+    np.testing.assert_allclose(table["error"][late], table["law"][late], rtol=0.06)
+    one, sixteen = (late & (table["E"] == experts) & (np.abs(table["law"] / 1.84e-6 - 1) < 0.01) for experts in (1, 16))
+    assert table["active"][one].item() > 10 * table["active"][sixteen].item()        # at equal errors
+
+
+def test_gates_that_are_wrong_by_less_than_half_the_margin_send_nothing_astray():
+    table = gates.gate_noise(Effort()).table
+    below = table["eps_over_half_delta"] < 1
+    assert (table["astray"][below] == 0).all() and (table["astray"][~below] > 0).all()
+    assert table["error"][below].max() < 0.01 and table["error"][~below].min() > 1
