@@ -185,7 +185,8 @@ def _corollary(effort, kinds=None, change=None, along=False):
     kinds, change = kinds or {"smooth": sine, "kappa=1": kinked}, change or (lambda layer: layer)
     atlases = {f"circle in R^{ambient}": charts.curve_atlas(Embedded(circle(), orthonormal_frame(ambient, 2)), 6)
                for ambient in ((2, 128) if claimed else (2,))}
-    atlases["T^3 in R^16"] = charts.torus_atlas(3, 3, orthonormal_frame(16, 6))
+    if not along:
+        atlases["T^3 in R^16"] = charts.torus_atlas(3, 3, orthonormal_frame(16, 6))
     if claimed:
         atlases["curve in R^16"] = charts.curve_atlas(HomogeneousCurve(8), 18)
     found, least = {}, {}
@@ -213,13 +214,11 @@ def _additive(atlas, profile, width):
 
 
 def _along(atlas, profile, width):
-    """Experts of x_1 alone: at each node the mean of f over the two points of a circle, the best guess there."""
-    manifold, dimension = atlas.manifold, atlas.manifold.dimension
-    first = (manifold.embed(np.zeros((1, dimension))) - manifold.embed(np.full((1, dimension), math.pi)))[0]
+    """Experts of x_1 alone: at each node the mean of f over the two points of the circle, the best guess there."""
+    first = (atlas.manifold.embed([[0.0]]) - atlas.manifold.embed([[math.pi]]))[0] / 2
     nodes = np.linspace(-1, 1, width + 1)
     angle = np.arccos(nodes)
-    expert = spline_expert(first / np.linalg.norm(first), np.zeros(len(first)), nodes,
-                           dimension * (profile(angle) + profile(-angle)) / 2)
+    expert = spline_expert(first, np.zeros(len(first)), nodes, (profile(angle) + profile(-angle)) / 2)
     return MoELayer(atlas.gate, (expert,) * len(atlas.centres))
 
 
