@@ -37,7 +37,7 @@ def _profile(angle):
         claims=("moe.corollary_rate", "moe.circle_error", "moe.dense_on_circle", "moe.active_parameters"))
 def ambient_dimension(effort):
     """Networks in ambient coordinates, routing included."""
-    sample = points_on(circle(), effort.choose(5_000, 100_000), seed=3)
+    sample = points_on(circle(), effort.choose(5_000, 40_000), seed=3)
     wanted = _function(sample)
     table = {name: [] for name in ("experts_are", "D", "E", "neurons", "active", "error", "law")}
 
