@@ -19,30 +19,31 @@ from theorycheck.theory.moe.smoothness import piecewise_quartic
 
 
 def batch(task, inputs, outputs, count, seed=0):
-    x, wanted = np.empty((inputs, count)), np.empty((outputs, count))
+    x, wanted = np.empty((inputs, count), np.float32), np.empty((outputs, count), np.float32)
     kernels.draw(np.uint64(seed), np.uint64(0), np.uint64(3), np.uint64(0), TASKS[task], x, wanted)
     return x, wanted
 
 
 def moved(training, seed=0):
     start = training.start(seed, 0)
-    return start + 0.3 * np.random.default_rng(seed).standard_normal(start.size)
+    return start + np.float32(0.3) * np.random.default_rng(seed).standard_normal(start.size).astype(np.float32)
 
 
 @pytest.mark.parametrize("gate", GATES)
-@pytest.mark.parametrize("depth", [1, 2])
-def test_gradient_against_finite_differences(gate, depth):
-    training = Training("vector", 3, 5, 1, depth=depth, gate=gate, gate_bias=True)
-    theta, gradient = moved(training), np.empty(training.start(0, 0).size)
+@pytest.mark.parametrize("depth, state", [(1, 4), (2, 4), (2, 3)])
+def test_gradient_against_finite_differences(gate, depth, state):
+    """Single precision, against differences in double precision of the network of the theory."""
+    training = Training("vector", 3, 5, 1, depth=depth, gate=gate, gate_bias=True, state=state)
+    theta, gradient = moved(training), np.empty_like(training.start(0, 0))
     x, wanted = batch("vector", 2, 2, 40)
 
     def loss(at):
-        return kernels.loss_and_gradient(at, training.layers, GATES[gate], x, wanted, np.empty(0))
+        return np.mean((training.network(at)(x.T).T - wanted) ** 2)
 
     kernels.loss_and_gradient(theta, training.layers, GATES[gate], x, wanted, gradient)
     steps = 1e-6 * np.eye(theta.size)
     differences = np.array([(loss(theta + step) - loss(theta - step)) / 2e-6 for step in steps])
-    np.testing.assert_allclose(gradient, differences, atol=2e-8 * np.abs(gradient).max())
+    np.testing.assert_allclose(gradient, differences, atol=1e-6 * np.abs(gradient).max())
     assert np.abs(gradient).max() > 0.05
     last = training.layers[-1]
     final = gradient[kernels.offsets(training.layers)[-2]:][:last[1] * (last[0] + 1)]
@@ -53,27 +54,39 @@ def test_gradient_against_finite_differences(gate, depth):
 def test_loss_is_that_of_the_network_of_the_theory(gate):
     training = Training("vector", 4, 6, 1, depth=2, gate=gate, gate_bias=True, state=3)
     theta, (x, wanted) = moved(training, 1), batch("vector", 2, 2, 200)
-    loss = kernels.loss_and_gradient(theta, training.layers, GATES[gate], x, wanted, np.empty(0))
+    loss = kernels.loss_and_gradient(theta, training.layers, GATES[gate], x, wanted, np.empty(0, np.float32))
     network = training.network(theta)
-    assert math.isclose(loss, np.mean((network(x.T).T - wanted) ** 2), rel_tol=1e-12)
+    assert math.isclose(loss, np.mean((network(x.T).T - wanted) ** 2), rel_tol=1e-6)
     assert network.parameters == theta.size
-    assert math.isclose(kernels.error(theta, training.layers, GATES[gate], x, wanted, 64), loss, rel_tol=1e-12)
+    assert math.isclose(kernels.error(theta, training.layers, GATES[gate], x, wanted, 64), loss, rel_tol=1e-6)
+
+
+def test_logits_far_apart_and_equal():
+    """Shares of experts that are out of the game vanish; of equal logits the first wins, with its share of all."""
+    training = Training("sum", 3, 2, 1, gate="switch", gate_bias=True)
+    theta, (x, wanted) = training.start(0, 0), batch("sum", 2, 1, 8)
+    for bias, best in (([0, 500, -500], 1), ([0, 0, 0], 0), ([-1, 0, 0], 1)):
+        theta[:9] = [0] * 6 + bias
+        gradient = np.empty_like(theta)
+        loss = kernels.loss_and_gradient(theta, training.layers, GATES["switch"], x, wanted, gradient)
+        assert math.isclose(loss, np.mean((training.network(theta)(x.T).T - wanted) ** 2), rel_tol=1e-6)
+        assert [bool(part.any()) for part in gradient[9:].reshape(3, -1)] == [k == best for k in range(3)]
 
 
 def test_adam_step_by_step():
     training = Training("circle", 1, 3, 7, rate=0.02, batch_size=5)
     _, trained = training.run(9, 4)
     theta, key = training.start(9, 4), np.uint64(streams.key(9, "moe.training"))
-    m, v, frozen = np.zeros_like(theta), np.zeros_like(theta), training.layers[0, 1] * training.layers[0, 0]
+    m, v, frozen = np.zeros(theta.size), np.zeros(theta.size), training.layers[0, 1] * training.layers[0, 0]
     for step in range(1, 8):
-        x, wanted = np.empty((2, 5)), np.empty((1, 5))
+        x, wanted = np.empty((2, 5), np.float32), np.empty((1, 5), np.float32)
         kernels.draw(key, np.uint64(4), np.uint64(step - 1), np.uint64(kernels.BATCH), TASKS["circle"], x, wanted)
         g = np.empty_like(theta)
         kernels.loss_and_gradient(theta, training.layers, GATES["softmax"], x, wanted, g)
         g[frozen] = 0.0
-        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
-        theta = theta - 0.02 * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
-    np.testing.assert_allclose(trained, theta, rtol=1e-9, atol=1e-12)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g.astype(float)**2
+        theta = (theta - 0.02 * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)).astype(np.float32)
+    np.testing.assert_allclose(trained, theta, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("gate", GATES)
@@ -91,16 +104,16 @@ def test_the_plane_of_the_circle_is_enough(gate):
 def test_points_and_targets():
     x, wanted = batch("circle", 2, 1, 4000)
     np.testing.assert_allclose((x**2).sum(axis=0), 1, atol=5e-7)
-    np.testing.assert_allclose(wanted[0], np.sin(5 * x[0]) + np.cos(3 * x[1]), atol=1e-14)
+    np.testing.assert_allclose(wanted[0], np.sin(5 * x[0].astype(float)) + np.cos(3 * x[1]), atol=2e-7)
     assert np.abs(x @ x.T / 4000 - np.eye(2) / 2).max() < 5 * 0.5 / math.sqrt(4000)
     x, wanted = batch("vector", 2, 2, 4000)
-    np.testing.assert_allclose(wanted, piecewise_quartic(x), atol=1e-14)
+    np.testing.assert_allclose(wanted, piecewise_quartic(x.astype(float)), atol=1e-7)
     assert x.min() > 0 and x.max() < 3 and np.abs(x.mean(axis=1) - 1.5).max() < 5 * math.sqrt(0.75 / 4000)
     for task, combine in (("sum", np.sum), ("product", np.prod)):
-        np.testing.assert_allclose(batch(task, 2, 1, 50)[1][0], combine(piecewise_quartic(batch(task, 2, 1, 50)[0]),
-                                                                        axis=0), atol=1e-14)
+        x, wanted = batch(task, 2, 1, 50)
+        np.testing.assert_allclose(wanted[0], combine(piecewise_quartic(x.astype(float)), axis=0), atol=1e-7)
     x, wanted = batch("cylinder", 5, 1, 4000)
-    np.testing.assert_allclose(wanted[0], np.sin(5 * x[0]) + np.cos(3 * x[1]), atol=1e-14)
+    np.testing.assert_allclose(wanted[0], np.sin(5 * x[0].astype(float)) + np.cos(3 * x[1]), atol=2e-7)
     covariance = x @ x.T / 4000 - np.diag([1 / 2, 1 / 2, 1 / 3, 1 / 3, 1 / 3])
     assert np.abs(covariance).max() < 5 / math.sqrt(4000) * 0.5
 
@@ -120,6 +133,7 @@ def test_replicas_do_not_depend_on_how_they_are_run():
     alone, together = errors(experiments, 3, 5), errors(experiments, 3, 5, jobs=2)
     assert all(a.tobytes() == b.tobytes() for a, b in zip(alone, together, strict=True))
     assert alone[1].shape == (3, 2) and len(np.unique(alone[0])) == 3
+    assert errors(experiments, 1, 5, first=2)[1].tobytes() == alone[1][2:].tobytes()
     first = simulate("circle", 2, 4, 50, dimension=8, replicas=3, seed=5, chunk=1)
     assert first == simulate("circle", 2, 4, 50, dimension=8, replicas=3, seed=5, chunk=3)
     assert first.minimum[0] == alone[0].min() and math.isclose(first.mean[0], alone[0].mean(), rel_tol=1e-12)
@@ -135,7 +149,7 @@ def test_training_set():
     """A single sample is learned by heart; the batches of a large set are other ones than fresh ones."""
     heart = Training("sum", 1, 8, 600, samples=1, rate=1e-2, batch_size=2)
     _, theta = heart.run(0, 0)
-    x, wanted = np.empty((2, 1)), np.empty((1, 1))
+    x, wanted = np.empty((2, 1), np.float32), np.empty((1, 1), np.float32)
     kernels.draw(np.uint64(streams.key(0, "moe.training")), np.uint64(0), np.uint64(0),
                  np.uint64(kernels.TRAINING_SET), TASKS["sum"], x, wanted)
     assert abs(heart.network(theta)(x.T)[0, 0] - wanted[0, 0]) < 1e-3
@@ -174,6 +188,8 @@ def test_bad_calls_are_refused():
         Training("circle", 2, 3, 10).network(np.zeros(3))
     with pytest.raises(ValueError, match="replicas is 0"):
         errors([], 0, 1)
+    with pytest.raises(ValueError, match="first is -1; it must be an integer >= 0"):
+        errors([], 1, 1, first=-1)
     with pytest.raises(ValueError, match="replica is -1"):
         Training("circle", 2, 3, 10).run(0, -1)
 

@@ -1,11 +1,23 @@
-"""Claims about training: what the two experiments of the paper's Sec. 6 give, over seeds, and what they need.
+r"""Claims about training: what the two experiments of the paper's Sec. 6 give, over seeds, and what they need.
 
 The tables print one run each; that training ran 2000 and 5000 steps of Adam at 1e-3 with batches of 128, and with which
 gate, is known at second hand only.  Here every number is a median over seeds with its interval; batches are fresh; the
 gate is the dense softmax without a bias unless another is named; weights start uniform on ``+-1/sqrt(fan-in)``.
-"""
 
-from functools import cache
+What these settings give, and what reaches the printed errors:
+
+=============  =======================================  ==========================================================
+network        2000 (circle), 5000 (squares) at 1e-3    what is needed
+=============  =======================================  ==========================================================
+1-4-MoE        200 times the printed errors             10 000 steps, or 2000 at 1e-2 (within a factor 3)
+2-3-MoE        within a factor 4, m = 16 .. 64          nothing
+1-6-MoE        13, 18 times at m = 16, 32; 2.5 at 64    5000 steps at 3e-3 .. 1e-2, or 10 000 at 1e-3
+=============  =======================================  ==========================================================
+
+At 5e-3 the 1-6-MoE's error no longer falls beyond m = 32, as it does not in print, though it can express far less
+(``plateau``): the noise of mini-batches at a constant rate holds it up.  A bias in the gate does not change this; the
+gate of Switch transformers leaves the 1-6-MoE of width 16 at 9e-4, with 1e-2 at 7e-4.
+"""
 
 import numpy as np
 
@@ -25,41 +37,70 @@ ONE_LEVEL = {16: 7.96e-5, 32: 2.17e-5, 64: 2.65e-5, 128: 4.60e-5}
 """Table 4: the 1-6-MoE."""
 QUICKLY = {"steps": 2000, "rate": 1e-2}
 """Settings that reach the level of Table 3 in the steps it is said to have taken: ten times the rate."""
+FASTER = 5e-3
+"""Rate at which the 1-6-MoE reaches the level of Table 4 in the steps it is said to have taken."""
+_RUNS = {}      # what was run: test errors of seeds 0, 1, ... by cell
 
 
 @claim("table_3", topic="moe", paper=MOE, where="Table 3", stance="amended",
-       statement="1-4-MoE of width 10, Adam at 1e-3: median error > 0.02 after 2000 steps, near print after 10000")
+       statement="1-4-MoE of width 10, Adam at 1e-3: median > 0.02 after 2000 steps, within 3 of print after 10000")
 def table_3(effort):
-    """D = 16, 32, 64, 128.  Near print: within a factor 10, which is set; single runs differ by as much."""
-    early, late = _table_3(effort, 4)
-    return judges.every(early=medians.between(early, 0.02, 1.0, at=_places(CIRCLE)),
-                        late=_near(late, CIRCLE.values(), 10, _places(CIRCLE)))
+    """D = 16 and 128, at full effort 32 and 64 as well.  The factor 3 is set: single runs differ by more."""
+    early, late = circle(effort)
+    return judges.every(early=medians.between(early, 0.02, 1.0, at=_places(effort)), late=_table_3(effort, late))
 
 
-@table_3.printed("the error is 3.2e-4 .. 3.4e-4 after 2000 steps of Adam at 1e-3 (here: within a factor 10)")
+@table_3.printed("the error is 3.2e-4 .. 3.4e-4 after 2000 steps of Adam at 1e-3 (here: within a factor 3)")
 def _(effort):
-    return _near(_table_3(effort, 4)[0], CIRCLE.values(), 10, _places(CIRCLE))
+    return _table_3(effort, circle(effort)[0])
 
 
 @table_3.control("one expert of width 10 alone")
 def _(effort):
-    return _near(_table_3(effort, 1, (16,))[1], [CIRCLE[16]], 10, ("D=16",))
+    return _table_3(effort, circle(effort, experts=1, replicas=effort.choose(24, 64))[1])
 
 
-def _table_3(effort, experts, dimensions=tuple(CIRCLE)):
-    found = _errors(effort, effort.choose(16, 64), *(
+def circle(effort, experts=4, replicas=None):
+    """Errors of the mixture of Table 3 on the circle, at 1e-3.
+
+    Parameters
+    ----------
+    effort : Effort
+    experts : int
+    replicas : int, optional
+        By default as many as the claim has.
+
+    Returns
+    -------
+    ndarray, shape (2, D, replicas)
+        After 2000 and 10 000 steps, for every D of :func:`dimensions`.
+    """
+    found = _errors(effort, replicas or effort.choose(48, 256), *(
         _made("circle", experts, 10, dimension=dimension, steps=10000, times=(2000, 10000))
-        for dimension in dimensions))
+        for dimension in dimensions(effort)))
     return np.moveaxis(found, 2, 0)
 
 
-@claim("table_4", topic="moe", paper=MOE, where="Table 4", stance="amended",
-       statement="5000 steps: 2-3-MoE within a factor 4 of print, below 1-6-MoE, which still halves from m = 16 to 64")
-def table_4(effort):
-    """Target (q(x_1), q(x_2)) on the nine squares; m = 16, 32, 64, at full effort 128 as well; the factor 4 is set.
+def dimensions(effort):
+    """D of the runs on the circle."""
+    return effort.choose((16, 128), tuple(CIRCLE))
 
-    How the coordinates are put together is not known; a product is excluded, whose variance 3.5e-5 is less than the
-    errors printed at m = 16.
+
+def _table_3(effort, values):
+    return _near(values, [CIRCLE[dimension] for dimension in dimensions(effort)], 3, _places(effort))
+
+
+def _places(effort):
+    return [f"D={dimension}" for dimension in dimensions(effort)]
+
+
+@claim("table_4", topic="moe", paper=MOE, where="Table 4", stance="amended",
+       statement="5000 steps at 1e-3: 2-3-MoE within a factor 4 of print, 1-6-MoE more than 4 times print (m = 16, 32)")
+def table_4(effort):
+    """Target (q(x_1), q(x_2)) on the nine squares; m = 16, 32, at full effort 64 and 128 for the 2-3-MoE as well.
+
+    The factor 4 is set.  How the coordinates are put together is not known; a product is excluded, whose variance
+    3.5e-5 is less than the errors printed at m = 16.
     """
     return _table_4(effort, time=1)
 
@@ -74,30 +115,79 @@ def _(effort):
     return _table_4(effort, time=1, exchanged=True)
 
 
-@table_4.printed("the error of the 1-6-MoE does not fall beyond m = 32 (2.17e-5, 2.65e-5, 4.60e-5)")
+@table_4.printed("the 1-6-MoE has 7.96e-5 and 2.17e-5 at m = 16 and 32 (here: within a factor 4)")
 def _(effort):
-    one = _levels(effort)[1][:, :, 1]
-    return medians.ratio(one[2:], one[1], 1.0, np.inf, at=[f"m={m} / m=32" for m in _widths(effort)[2:]])
+    return _one_level(squares(effort, 1, (16, 32))[1])
 
 
 def _table_4(effort, time, exchanged=False):
-    two, one = (found[:, :, time] for found in _levels(effort)[::-1 if exchanged else 1])
-    names = [f"m={m}" for m in _widths(effort)]
-    return judges.every(close=_near(two, [TWO_LEVELS[m] for m in _widths(effort)], 4, names),
-                        below=medians.ratio(two[:3], one[:3], 0.0, 1.0, at=names[:3]),
-                        falls=medians.ratio(one[2], one[0], 0.0, 0.5, at=("m=64 / m=16",)))
+    two, one = ((1, 2) if exchanged else (2, 1))
+    widths = effort.choose((16, 32), (16, 32, 64, 128))
+    printed = np.array([ONE_LEVEL[m] for m in (16, 32)])
+    return judges.every(
+        two=_near(squares(effort, two, widths)[time], [TWO_LEVELS[m] for m in widths], 4, _widths(widths)),
+        one=medians.between(squares(effort, one, (16, 32))[time], 4 * printed, np.inf, at=_widths((16, 32))))
 
 
-def _levels(effort):
-    """Errors (m, R, 2) after 1000 and 5000 steps of the 2-3-MoE and of the 1-6-MoE."""
-    cells = [_made("vector", experts, m, depth=depth, steps=5000, times=(1000, 5000))
-             for depth, experts in ((2, 3), (1, 6)) for m in _widths(effort)]
-    found = _errors(effort, effort.choose(24, 64), *cells)
-    return found[:len(found) // 2], found[len(found) // 2:]
+@claim("table_4_rate", topic="moe", paper=MOE, where="Table 4", stance="derived",
+       statement="5000 steps at 5e-3: the 1-6-MoE within a factor 4 of print at m = 16, 32, above the 2-3-MoE at 1e-3")
+def table_4_rate(effort):
+    """At full effort m = 64 and 128 as well; the two networks are compared at m = 32.  The factor 4 is set."""
+    return _table_4_rate(effort, 1, 1)
 
 
-def _widths(effort):
-    return effort.choose((16, 32, 64), (16, 32, 64, 128))
+def _table_4_rate(effort, time, time_of_two):
+    widths = effort.choose((16, 32), (16, 32, 64, 128))
+    one, two = squares(effort, 1, widths, FASTER)[time], squares(effort, 2, (32,))[time_of_two]
+    return judges.every(print=_one_level(one, widths),
+                        levels=medians.ratio(two, one[1], 0.0, 1.0, at=("m=32, 2-3 / 1-6",)))
+
+
+@table_4_rate.control("the rate 1e-3")
+def _(effort):
+    return _one_level(squares(effort, 1, (16, 32))[1])
+
+
+@table_4_rate.control("1000 steps in place of 5000")
+def _(effort):
+    return _table_4_rate(effort, 0, 0)
+
+
+@table_4_rate.control("the 2-3-MoE after 1000 steps: it is not below")
+def _(effort):
+    return _table_4_rate(effort, 1, 0)
+
+
+def squares(effort, depth, widths, rate=1e-3, replicas=None):
+    """Errors of the mixtures of Table 4 on the nine squares.
+
+    Parameters
+    ----------
+    effort : Effort
+    depth : {1, 2}
+        The 1-6-MoE or the 2-3-MoE.
+    widths : sequence of int
+    rate : float
+    replicas : int, optional
+        By default as many as the claims have.
+
+    Returns
+    -------
+    ndarray, shape (2, m, replicas)
+        After 1000 and 5000 steps.
+    """
+    experts = {1: 6, 2: 3}[depth]
+    found = _errors(effort, replicas or effort.choose({1: 32, 2: 48}[depth], 64), *(
+        _made("vector", experts, m, depth=depth, steps=5000, rate=rate, times=(1000, 5000)) for m in widths))
+    return np.moveaxis(found, 2, 0)
+
+
+def _one_level(values, widths=(16, 32)):
+    return _near(values, [ONE_LEVEL[m] for m in widths], 4, _widths(widths))
+
+
+def _widths(widths):
+    return [f"m={m}" for m in widths]
 
 
 @claim("plateau", topic="moe", paper=MOE, where="Sec. 6, Table 4", stance="amended",
@@ -143,29 +233,36 @@ def _plateau(fitted, power=4):
         printed=judges.inequality([explicit.mean_square_error(m) for m in printed], [ONE_LEVEL[m] for m in printed]))
 
 
-@claim("dimension_free_training", topic="moe", paper=MOE, where="Table 3", stance="amended",
+@claim("dimension_free_training", topic="moe", paper=MOE, where="Table 3", stance="derived",
        statement="from D = 16 to 128 the error of the 1-4-MoE stays within a factor 2.5, and a dense net's too")
 def dimension_free_training(effort):
-    """The dense network has the mixture's 40 neurons; 2000 steps at 1e-2.  The factor is set (an eightfold D)."""
-    moe, dense = (_both_dimensions(effort, "circle", *size, (16, 128)) for size in ((4, 10), (1, 40)))
-    return judges.every(moe=medians.ratio(moe[1], moe[0], 0.4, 2.5), dense=medians.ratio(dense[1], dense[0], 0.4, 2.5))
+    """So that it does not grow is no effect of the experts.
+
+    The dense network has the mixture's 40 neurons; 2000 steps at 1e-2.  The factor is set (an eightfold D).
+    """
+    return judges.every(moe=_dimension_free(effort, 4), dense=_dimension_free(effort, 1))
 
 
-@dimension_free_training.control("points of dimension D - 1: the other coordinates uniform, not 0, from D = 8 to 64")
+@dimension_free_training.control("1-4-MoE, points of dimension D - 1: other coordinates uniform, D = 4 and 32")
 def _(effort):
-    small, large = _both_dimensions(effort, "cylinder", 4, 10, (8, 64), replicas=16)
+    return _dimension_free(effort, 4, "cylinder", (4, 32), 40)
+
+
+@dimension_free_training.control("dense network, points of dimension D - 1: other coordinates uniform, D = 4 and 32")
+def _(effort):
+    return _dimension_free(effort, 1, "cylinder", (4, 32), 24)
+
+
+def _dimension_free(effort, experts, task="circle", dimensions=(16, 128), replicas=None):
+    small, large = quickly(effort, experts, dimensions, replicas or effort.choose(96, 256), task=task)
     return medians.ratio(large, small, 0.4, 2.5)
 
 
-@dimension_free_training.printed("an effect of the experts: a dense net's error grows by more than a factor 2.5")
-def _(effort):
-    small, large = _both_dimensions(effort, "circle", 1, 40, (16, 128))
-    return medians.ratio(large, small, 2.5, np.inf)
-
-
-def _both_dimensions(effort, task, experts, width, dimensions, replicas=None):
+def quickly(effort, experts, dimensions=(16,), replicas=None, task="circle", **settings):
+    """Errors of 40 neurons in so many experts after 2000 steps at 1e-2, (D, replicas)."""
     return _errors(effort, replicas or effort.choose(64, 256), *(
-        _made(task, experts, width, dimension=dimension, **QUICKLY) for dimension in dimensions))[:, :, 0]
+        _made(task, experts, 40 // experts, dimension=dimension, **QUICKLY, **settings)
+        for dimension in dimensions))[:, :, 0]
 
 
 @claim("gates_in_training", topic="moe", paper=MOE, where="Sec. 6", stance="derived",
@@ -175,21 +272,27 @@ def gates_in_training(effort):
 
     The circle, D = 16, 2000 steps at 1e-2; medians of the gates that are trained.
     """
-    return _gates(effort, "hard")
+    return judges.every(untrained=_untrained("hard"), softmax=_half_of_switch(effort, quickly(effort, 4)[0]))
 
 
 @gates_in_training.control("the gate of Switch transformers in place of the hard one: its weights move")
 def _(effort):
-    return _gates(effort, "switch")
+    return _untrained("switch")
 
 
-def _gates(effort, untrained):
-    soft, switch = _errors(effort, effort.choose(64, 256), *(
-        _made("circle", 4, 10, dimension=16, gate=gate, **QUICKLY) for gate in ("softmax", "switch")))[:, :, 0]
-    last = Training("circle", 4, 10, dimension=16, gate=untrained, **QUICKLY)
+@gates_in_training.control("softmax trained at 1e-3 in place of 1e-2: not half of Switch")
+def _(effort):
+    return _half_of_switch(effort, circle(effort)[0][0])
+
+
+def _untrained(gate):
+    last = Training("circle", 4, 10, dimension=16, gate=gate, **QUICKLY)
     moved = [np.abs(last.run(SEED, replica)[1][:8] - last.start(SEED, replica)[:8]).max() for replica in range(4)]
-    return judges.every(untrained=judges.equal(moved, np.zeros(4)),
-                        softmax=medians.ratio(soft, switch, 0, 0.5, at=("softmax/switch",)))
+    return judges.equal(moved, np.zeros(4))
+
+
+def _half_of_switch(effort, soft):
+    return medians.ratio(soft, quickly(effort, 4, gate="switch")[0], 0, 0.5, at=("softmax/switch",))
 
 
 @claim("training_set_size", topic="moe", paper=MOE, where="Sec. 6", stance="derived",
@@ -205,9 +308,8 @@ def _(effort):
 
 
 def _training_set(effort, samples):
-    fresh, fixed = _errors(effort, effort.choose(48, 256), *(
-        _made("circle", 4, 10, dimension=16, samples=many, **QUICKLY) for many in (None, samples)))[:, :, 0]
-    return medians.ratio(fixed, fresh, 1 / 3, 3.0, at=(f"{samples} / fresh",))
+    return medians.ratio(quickly(effort, 4, samples=samples)[0], quickly(effort, 4)[0], 1 / 3, 3.0,
+                         at=(f"{samples} / fresh",))
 
 
 @claim("training_in_the_plane", topic="moe", paper=MOE, where="Sec. 6, the circle", stance="derived",
@@ -235,20 +337,16 @@ def _made(task, experts, width, **settings):
 
 
 def _errors(effort, replicas, *cells):
-    """Test errors (cells, replicas, T)."""
-    return np.stack(_computed(cells, replicas, effort.jobs))
-
-
-@cache
-def _computed(cells, replicas, jobs):
-    return errors([Training(*cell[:3], **dict(cell[3])) for cell in cells], replicas, SEED, jobs)
+    """Test errors (cells, replicas, T) of the first so many seeds; claims and figures of one process share the runs."""
+    for cell in cells:
+        known = _RUNS.get(cell, ())
+        if len(known) < replicas:
+            more = errors([Training(*cell[:3], **dict(cell[3]))], replicas - len(known), SEED, effort.jobs, len(known))
+            _RUNS[cell] = np.concatenate([*([known] if len(known) else []), *more])
+    return np.stack([_RUNS[cell][:replicas] for cell in cells])
 
 
 def _near(values, printed, factor, names):
     """Medians within a factor of what is printed."""
     printed = np.array(list(printed))
     return medians.between(values, printed / factor, factor * printed, at=names)
-
-
-def _places(dimensions):
-    return [f"D={dimension}" for dimension in dimensions]

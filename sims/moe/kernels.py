@@ -26,10 +26,14 @@ SOFTMAX, SWITCH, HARD = range(3)
 """Codes of the gates."""
 BATCH, TRAINING_SET, PICK = range(3)
 """Purposes of draws during training; those of the start come after them."""
+SERIES = 30
+"""Last even power in the series of the circle's function."""
 SIDE = 3.0
 """The square is [0, 3]^2."""
 FIRST_DECAY, SECOND_DECAY, FLOOR = 0.9, 0.999, 1e-8
 """Adam's beta_1, beta_2 and epsilon."""
+SMALL = 1e-30
+"""First moments below this are 0: next to epsilon they move nothing, and numbers near 1e-38 are slow."""
 
 
 @njit(cache=True)
@@ -41,17 +45,34 @@ def quartic(z):
 
 
 @njit(cache=True)
+def wave(x, y, wanted):
+    """``sin(5 x) + cos(3 y)`` on the circle by their power series, term by term for all points: to 3e-14."""
+    count = len(x)
+    odd, even = np.ones(count), np.ones(count)
+    for k in range(SERIES, 1, -2):
+        by_odd, by_even = 25.0 / (k * (k + 1)), 9.0 / (k * (k - 1))
+        for n in range(count):
+            odd[n] = 1.0 - by_odd * x[n] * x[n] * odd[n]
+        for n in range(count):
+            even[n] = 1.0 - by_even * y[n] * y[n] * even[n]
+    for n in range(count):
+        wanted[n] = 5.0 * x[n] * odd[n] + even[n]
+
+
+@njit(cache=True)
 def targets(task, x, wanted):
     """Values (O, N) of a task's function at points (D, N)."""
+    if task == CIRCLE or task == CYLINDER:
+        wave(x[0], x[1], wanted[0])
+        return
     for n in range(x.shape[1]):
-        if task == CIRCLE or task == CYLINDER:
-            wanted[0, n] = math.sin(5.0 * x[0, n]) + math.cos(3.0 * x[1, n])
-        elif task == VECTOR:
-            wanted[0, n], wanted[1, n] = quartic(x[0, n]), quartic(x[1, n])
+        first, second = quartic(x[0, n]), quartic(x[1, n])
+        if task == VECTOR:
+            wanted[0, n], wanted[1, n] = first, second
         elif task == SUM:
-            wanted[0, n] = quartic(x[0, n]) + quartic(x[1, n])
+            wanted[0, n] = first + second
         else:
-            wanted[0, n] = quartic(x[0, n]) * quartic(x[1, n])
+            wanted[0, n] = first * second
 
 
 @njit(cache=True)
@@ -85,155 +106,195 @@ def offsets(layers):
     return starts
 
 
-@njit(cache=True, fastmath=SUMS_IN_ANY_ORDER)
+@njit(cache=True, error_model="numpy")
+def power(x):
+    """``e^x`` for x <= 0, to 1e-10 relative from -80 on (below, that of -80): ``(sum_k (x/256)^k / k!)^256``.
+
+    Sums and products only, so that loops over it are vector operations.
+    """
+    t = max(x, -80.0) * (1.0 / 256.0)
+    p = 1.0 + t * (1.0 / 8.0) * (1.0 + t * (1.0 / 9.0) * (1.0 + t * (1.0 / 10.0)))
+    p = 1.0 + t * (1.0 / 5.0) * (1.0 + t * (1.0 / 6.0) * (1.0 + t * (1.0 / 7.0) * p))
+    p = 1.0 + t * (1.0 + t * (1.0 / 2.0) * (1.0 + t * (1.0 / 3.0) * (1.0 + t * (1.0 / 4.0) * p)))
+    p = p * p
+    p = p * p
+    p = p * p
+    p = p * p
+    p = p * p
+    p = p * p
+    p = p * p
+    return p * p
+
+
+@njit(cache=True, error_model="numpy")
 def _weigh(theta, size, gate, x, shares, weights):
     """Softmax of the logits over the experts, and the weights their outputs get, both (E, N)."""
     inputs, experts = size[0], size[1]
-    matrix, bias = theta[:experts * inputs].reshape(experts, inputs), theta[experts * inputs:experts * (inputs + 1)]
-    count = x.shape[1]
+    count, at = x.shape[1], experts * inputs
+    zero, one = theta.dtype.type(0), theta.dtype.type(1)
+    best, highest, total = np.zeros(count, np.int32), np.empty(count, theta.dtype), np.zeros(count, theta.dtype)
+    for k in range(experts):
+        _affine(theta, k * inputs, at + k, inputs, x, shares[k])
+        if k == 0:
+            highest[:] = shares[0]
+        for n in range(count):
+            best[n] = k if shares[k, n] > highest[n] else best[n]
+            highest[n] = max(highest[n], shares[k, n])
+    for k in range(experts):
+        if gate != SOFTMAX:
+            for n in range(count):
+                weights[k, n] = one if best[n] == k else zero
+        for n in range(count):
+            shares[k, n] = power(shares[k, n] - highest[n])
+            total[n] += shares[k, n]
     for k in range(experts):
         for n in range(count):
-            shares[k, n] = bias[k]
-        for a in range(inputs):
+            shares[k, n] /= total[n]
+        if gate == SOFTMAX:
+            weights[k] = shares[k]
+        elif gate == SWITCH:
             for n in range(count):
-                shares[k, n] += matrix[k, a] * x[a, n]
+                weights[k, n] *= shares[k, n]
+
+
+@njit(cache=True, error_model="numpy")
+def _affine(theta, matrix, bias, inputs, x, row):
+    """One row of an affine map, (N,), by two coordinates at a time; a last one without a partner meets a factor 0."""
+    count, other = x.shape[1], min(1, inputs - 1)
+    offset, s = theta[bias], theta[matrix]
+    t = theta[matrix + other] * theta.dtype.type(other)
     for n in range(count):
-        best = 0
-        for k in range(experts):
-            if shares[k, n] > shares[best, n]:
-                best = k
-        highest, total = shares[best, n], 0.0
-        for k in range(experts):
-            shares[k, n] = math.exp(shares[k, n] - highest)
-            total += shares[k, n]
-        for k in range(experts):
-            shares[k, n] /= total
-            weights[k, n] = shares[k, n] if gate == SOFTMAX else 0.0
-        if gate != SOFTMAX:
-            weights[best, n] = shares[best, n] if gate == SWITCH else 1.0
+        row[n] = offset + s * x[0, n] + t * x[other, n]
+    for a in range(2, inputs, 2):
+        other = min(a + 1, inputs - 1)
+        s, t = theta[matrix + a], theta[matrix + other] * theta.dtype.type(other - a)
+        for n in range(count):
+            row[n] += s * x[a, n] + t * x[other, n]
 
 
-@njit(cache=True, fastmath=SUMS_IN_ANY_ORDER)
+@njit(cache=True, error_model="numpy")
 def _forward(theta, size, gate, x, shares, weights, values, y, hidden):
     """Outputs y (O, N) of one layer; also the experts' own, (E, O, N)."""
     inputs, experts, width, outputs = size
     _weigh(theta, size, gate, x, shares, weights)
-    count, at = x.shape[1], experts * (inputs + 1)
-    y[:outputs] = 0.0
+    zero, count, at = theta.dtype.type(0), x.shape[1], experts * (inputs + 1)
+    y[:outputs] = zero
     for k in range(experts):
-        inner = theta[at:at + width * inputs].reshape(width, inputs)
-        inner_bias = theta[at + width * inputs:at + width * (inputs + 1)]
-        at += width * (inputs + 1)
-        outer = theta[at:at + outputs * width].reshape(outputs, width)
-        outer_bias = theta[at + outputs * width:at + outputs * (width + 1)]
-        at += outputs * (width + 1)
+        bias, outer = at + width * inputs, at + width * (inputs + 1)
         for o in range(outputs):
-            values[k, o, :] = outer_bias[o]
+            values[k, o] = theta[outer + outputs * width + o]
         for j in range(width):
-            for n in range(count):
-                hidden[n] = inner_bias[j]
-            for a in range(inputs):
-                slope = inner[j, a]
-                for n in range(count):
-                    hidden[n] += slope * x[a, n]
+            _affine(theta, at + j * inputs, bias + j, inputs, x, hidden)
             for o in range(outputs):
-                slope = outer[o, j]
+                slope = theta[outer + o * width + j]
                 for n in range(count):
-                    values[k, o, n] += slope * max(hidden[n], 0.0)
+                    values[k, o, n] += slope * max(hidden[n], zero)
+        at = outer + outputs * (width + 1)
         for o in range(outputs):
             for n in range(count):
                 y[o, n] += weights[k, n] * values[k, o, n]
 
 
 @njit(cache=True, fastmath=SUMS_IN_ANY_ORDER)
+def _sums(row, matrix, a, b):
+    """``sum_n row_n matrix_an``, ``sum_n row_n matrix_bn`` and ``sum_n row_n``."""
+    first = second = total = row.dtype.type(0)
+    for n in range(len(row)):
+        first += row[n] * matrix[a, n]
+        second += row[n] * matrix[b, n]
+        total += row[n]
+    return first, second, total
+
+
+@njit(cache=True, error_model="numpy")
 def _backward(theta, gradient, size, gate, x, shares, weights, values, dy, dx, hidden, below):
-    """Gradient by one layer's weights, and by its inputs, dx (D, N), from that by its outputs, dy (O, N)."""
+    """Gradient by one layer's weights, and by its inputs, dx (D, N) if not empty, from that by its outputs, dy (O, N).
+
+    Rows of weights are taken in pairs (a, b); a last one without a partner is its own, which gets a factor 0.
+    """
     inputs, experts, width, outputs = size
-    count, at = x.shape[1], experts * (inputs + 1)
-    dx[:inputs] = 0.0
-    by_output, by_share = np.empty((outputs, count)), np.zeros((experts, count))
+    kind = theta.dtype.type
+    zero, count, at = kind(0), x.shape[1], experts * (inputs + 1)
+    dx[:inputs] = zero
+    by_output, by_share = np.empty((outputs, count), theta.dtype), np.zeros((experts, count), theta.dtype)
     for k in range(experts):
+        bias, outer = at + width * inputs, at + width * (inputs + 1)
         for o in range(outputs):
             for n in range(count):
-                by_output[o, n] = weights[k, n] * dy[o, n]
+                below[n] = by_output[o, n] = weights[k, n] * dy[o, n]
                 by_share[k, n] += dy[o, n] * values[k, o, n]
+            gradient[outer + outputs * width + o] = _sums(below, by_output, o, o)[2]
+        for j in range(width):
+            _affine(theta, at + j * inputs, bias + j, inputs, x, hidden)
+            for a in range(0, outputs, 2):
+                b = min(a + 1, outputs - 1)
+                s, t = theta[outer + a * width + j], theta[outer + b * width + j] * kind(b - a)
+                if a == 0:
+                    for n in range(count):
+                        below[n] = s * by_output[a, n] + t * by_output[b, n] if hidden[n] > zero else zero
+                        hidden[n] = max(hidden[n], zero)
+                else:
+                    for n in range(count):
+                        below[n] += s * by_output[a, n] + t * by_output[b, n] if hidden[n] > zero else zero
+            for a in range(0, outputs, 2):
+                b = min(a + 1, outputs - 1)
+                first, second, _ = _sums(hidden, by_output, a, b)
+                gradient[outer + a * width + j], gradient[outer + b * width + j] = first, second
+            gradient[bias + j] = _inwards(theta, gradient, at + j * inputs, inputs, x, below, dx)
+        at = outer + outputs * (width + 1)
         if gate == SWITCH:
             for n in range(count):
-                by_share[k, n] = by_share[k, n] if weights[k, n] > 0.0 else 0.0
-        bias_at, next_at = at + width * inputs, at + width * (inputs + 1)
-        for o in range(outputs):
-            total = 0.0
-            for n in range(count):
-                total += by_output[o, n]
-            gradient[next_at + outputs * width + o] = total
-        for j in range(width):
-            for n in range(count):
-                hidden[n], below[n] = theta[bias_at + j], 0.0
-            for a in range(inputs):
-                slope = theta[at + j * inputs + a]
-                for n in range(count):
-                    hidden[n] += slope * x[a, n]
-            for o in range(outputs):
-                slope, total = theta[next_at + o * width + j], 0.0
-                for n in range(count):
-                    total += by_output[o, n] * max(hidden[n], 0.0)
-                    below[n] += slope * by_output[o, n]
-                gradient[next_at + o * width + j] = total
-            total = 0.0
-            for n in range(count):
-                below[n] = below[n] if hidden[n] > 0.0 else 0.0
-                total += below[n]
-            gradient[bias_at + j] = total
-            for a in range(inputs):
-                slope, total = theta[at + j * inputs + a], 0.0
-                for n in range(count):
-                    total += below[n] * x[a, n]
-                    dx[a, n] += slope * below[n]
-                gradient[at + j * inputs + a] = total
-        at = next_at + outputs * (width + 1)
-    _gate_backward(theta, gradient, inputs, experts, gate, x, shares, by_share, dx)
+                by_share[k, n] = by_share[k, n] if weights[k, n] > zero else zero
+    _gate_backward(theta, gradient, inputs, experts, gate, shares, by_share, x, dx)
 
 
-@njit(cache=True, fastmath=SUMS_IN_ANY_ORDER)
-def _gate_backward(theta, gradient, inputs, experts, gate, x, shares, by_share, dx):
+@njit(cache=True, error_model="numpy")
+def _inwards(theta, gradient, matrix, inputs, x, row, dx):
+    """Gradient by one row of an affine map, and what it adds to dx if that is not empty; returns that by its bias."""
+    kind, total = theta.dtype.type, row[0]
+    for a in range(0, inputs, 2):
+        b = min(a + 1, inputs - 1)
+        first, second, total = _sums(row, x, a, b)
+        gradient[matrix + a], gradient[matrix + b] = first, second
+        if len(dx):
+            s, t = theta[matrix + a], theta[matrix + b] * kind(b - a)
+            for n in range(len(row)):
+                dx[a, n] += s * row[n]
+                dx[b, n] += t * row[n]
+    return total
+
+
+@njit(cache=True, error_model="numpy")
+def _gate_backward(theta, gradient, inputs, experts, gate, shares, by_share, x, dx):
     """Gradient by the gate's weights; nothing passes through the choice of a hard gate."""
-    gradient[:experts * (inputs + 1)] = 0.0
+    gradient[:experts * (inputs + 1)] = theta.dtype.type(0)
     if gate == HARD:
         return
     count = x.shape[1]
-    mean = np.zeros(count)
+    mean, row = np.zeros(count, theta.dtype), np.empty(count, theta.dtype)
     for k in range(experts):
         for n in range(count):
             mean[n] += shares[k, n] * by_share[k, n]
     for k in range(experts):
         for n in range(count):
-            by_share[k, n] = shares[k, n] * (by_share[k, n] - mean[n])
-        total = 0.0
-        for n in range(count):
-            total += by_share[k, n]
-        gradient[experts * inputs + k] = total
-        for a in range(inputs):
-            slope, total = theta[k * inputs + a], 0.0
-            for n in range(count):
-                total += by_share[k, n] * x[a, n]
-                dx[a, n] += slope * by_share[k, n]
-            gradient[k * inputs + a] = total
+            row[n] = shares[k, n] * (by_share[k, n] - mean[n])
+        gradient[experts * inputs + k] = _inwards(theta, gradient, k * inputs, inputs, x, row, dx)
 
 
 @njit(cache=True)
 def loss_and_gradient(theta, layers, gate, x, wanted, gradient):
     """Squared error averaged over points and outputs, and its gradient by all weights if `gradient` is not empty."""
-    depth, count, outputs = len(layers), x.shape[1], wanted.shape[0]
+    depth, count, outputs, kind = len(layers), x.shape[1], wanted.shape[0], theta.dtype
     starts, most = offsets(layers), max(layers[:, 1])
     rows = max(max(layers[:, 0]), max(layers[:, 3]))
-    states, shares = np.empty((depth + 1, rows, count)), np.empty((depth, most, count))
-    weights, values = np.empty((depth, most, count)), np.empty((depth, most, max(layers[:, 3]), count))
-    hidden, below = np.empty(count), np.empty(count)
+    states, shares = np.empty((depth + 1, rows, count), kind), np.empty((depth, most, count), kind)
+    weights, values = np.empty((depth, most, count), kind), np.empty((depth, most, max(layers[:, 3]), count), kind)
+    hidden, below = np.empty(count, kind), np.empty(count, kind)
     states[0, :layers[0, 0]] = x
     for at in range(depth):
         _forward(theta[starts[at]:starts[at + 1]], layers[at], gate, states[at, :layers[at, 0]], shares[at],
                  weights[at], values[at], states[at + 1], hidden)
-    upper, lower, loss = np.empty((rows, count)), np.empty((rows, count)), 0.0
+    upper, lower, loss = np.empty((rows, count), kind), np.empty((rows, count), kind), 0.0
     for o in range(outputs):
         for n in range(count):
             off = states[depth, o, n] - wanted[o, n]
@@ -242,29 +303,34 @@ def loss_and_gradient(theta, layers, gate, x, wanted, gradient):
     if len(gradient):
         for at in range(depth - 1, -1, -1):
             _backward(theta[starts[at]:starts[at + 1]], gradient[starts[at]:starts[at + 1]], layers[at], gate,
-                      states[at, :layers[at, 0]], shares[at], weights[at], values[at], upper, lower, hidden, below)
+                      states[at, :layers[at, 0]], shares[at], weights[at], values[at], upper,
+                      lower if at else lower[:0], hidden, below)
             upper, lower = lower, upper
     return loss / (count * outputs)
 
 
 def error(theta, layers, gate, x, wanted, points=128):
     """Mean squared error at all points (D, T), so many at a time."""
-    total, nothing = 0.0, np.empty(0)
+    total, nothing = 0.0, np.empty(0, theta.dtype)
     for start in range(0, x.shape[1], points):
         some, values = (np.ascontiguousarray(array[:, start:start + points]) for array in (x, wanted))
         total += some.shape[1] * loss_and_gradient(theta, layers, gate, some, values, nothing)
     return total / x.shape[1]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def adam(theta, gradient, first, second, step, rate):
     """One step of Adam, number `step` = 1, 2, ..., in place."""
-    scale = rate / (1.0 - FIRST_DECAY**step)
-    unbias = 1.0 / (1.0 - SECOND_DECAY**step)
+    kind = theta.dtype.type
+    scale, unbias = kind(rate / (1.0 - FIRST_DECAY**step)), kind(1.0 / (1.0 - SECOND_DECAY**step))
+    keep, take, keep_square, take_square = (kind(FIRST_DECAY), kind(1.0 - FIRST_DECAY), kind(SECOND_DECAY),
+                                            kind(1.0 - SECOND_DECAY))
+    floor, small, zero = kind(FLOOR), kind(SMALL), kind(0)
     for i in range(len(theta)):
-        first[i] = FIRST_DECAY * first[i] + (1.0 - FIRST_DECAY) * gradient[i]
-        second[i] = SECOND_DECAY * second[i] + (1.0 - SECOND_DECAY) * gradient[i] * gradient[i]
-        theta[i] -= scale * first[i] / (math.sqrt(second[i] * unbias) + FLOOR)
+        moment = keep * first[i] + take * gradient[i]
+        first[i] = moment if abs(moment) > small else zero
+        second[i] = keep_square * second[i] + take_square * gradient[i] * gradient[i]
+        theta[i] -= scale * first[i] / (math.sqrt(second[i] * unbias) + floor)
 
 
 @njit(cache=True, nogil=True)

@@ -13,7 +13,7 @@ softmax over all), ``hard`` (only that expert, with weight 1: no gradient reache
 Layers hand a state of some size on to each other without a nonlinearity.  Weights and biases start uniform on
 ``+-1/sqrt(fan-in)``.  The loss is the squared error averaged over batch and outputs, and so is the observed test error,
 which is taken on a grid (circle: 2048 angles; square: 96 by 96 midpoints; cylinder: the angles, each with other
-coordinates drawn once and for all).
+coordinates drawn once and for all).  Numbers are of single precision, which is what networks are trained in.
 
 *Two dimensions are enough.*  Coordinates that are always 0 send no gradient to their weights and Adam leaves weights
 without gradient alone, so on the ``circle`` a run in R^D is the run in R^2 that starts on ``+-1/sqrt D``: bit by bit,
@@ -35,7 +35,7 @@ from . import kernels
 
 EXPERIMENT = "moe.training"
 """Name of the random stream."""
-VERSION = 1
+VERSION = 2
 """Changes whenever the bits of a replica change."""
 TASKS = {"circle": kernels.CIRCLE, "cylinder": kernels.CYLINDER, "vector": kernels.VECTOR, "sum": kernels.SUM,
          "product": kernels.PRODUCT}
@@ -187,7 +187,7 @@ class Training:
             pieces += [gate[:, :-1].ravel(), gate[:, -1]]
             for k in range(experts):
                 pieces += [part.ravel() for matrix in (inner[k], outer[k]) for part in (matrix[:, :-1], matrix[:, -1])]
-        return np.concatenate(pieces)
+        return np.concatenate(pieces).astype(np.float32)
 
     def run(self, seed, replica) -> tuple[np.ndarray, np.ndarray]:
         """One replica: test errors (T,) and all weights at the end.
@@ -202,11 +202,12 @@ class Training:
         key, theta, out = np.uint64(streams.key(seed, EXPERIMENT)), self.start(seed, replica), np.empty(self.shape)
         layers, gate, task, replica = self.layers, GATES[self.gate], TASKS[self.task], np.uint64(replica)
         (inputs, outputs), samples = layers[[0, -1], [0, 3]], self.samples or 0
-        kept = np.empty((inputs, samples)), np.empty((outputs, samples))
+        kept = np.empty((inputs, samples), np.float32), np.empty((outputs, samples), np.float32)
         if samples:
             kernels.draw(key, replica, np.uint64(0), np.uint64(kernels.TRAINING_SET), task, *kept)
-        batch = np.empty((inputs, self.batch_size)), np.empty((outputs, self.batch_size))
-        moments, frozen, test, done = np.zeros((2, theta.size)), self._frozen(), self.test_points(), 0
+        batch = (np.empty((inputs, self.batch_size), np.float32), np.empty((outputs, self.batch_size), np.float32))
+        moments, frozen, done = np.zeros((2, theta.size), np.float32), self._frozen(), 0
+        test = [array.astype(np.float32) for array in self.test_points()]
         for place, step in enumerate(self.times.tolist()):
             kernels.train(key, replica, theta, moments, layers, gate, task, frozen, self.rate, *kept, *batch, done,
                           step)
@@ -297,29 +298,31 @@ def simulate(task, experts, width, steps, *, replicas, seed, jobs=1, store=None,
                            store=store, chunk=chunk, progress=progress, device=device, on_divergence=on_divergence)
 
 
-def errors(experiments, replicas, seed, jobs=1) -> list[np.ndarray]:
+def errors(experiments, replicas, seed, jobs=1, first=0) -> list[np.ndarray]:
     """Test errors of every replica, which medians need: what the engine averages, before it does.
 
     Parameters
     ----------
     experiments : sequence of Training
     replicas : int
-        The first so many of each, >= 1.
+        So many of each, >= 1.
     seed : int
     jobs : int
         Processes; they change no bit.
+    first : int
+        Number of the first replica, >= 0.
 
     Returns
     -------
     list of ndarray, shape (replicas, T)
         One for each experiment.
     """
-    for name, value in (("replicas", replicas), ("jobs", jobs)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name} is {shown(value)}; it must be an integer >= 1")
+    for name, value, least in (("replicas", replicas, 1), ("jobs", jobs, 1), ("first", first, 0)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise ValueError(f"{name} is {shown(value)}; it must be an integer >= {least}")
     experiments = list(experiments)
     tasks = [(place, replica) for place in sorted(range(len(experiments)), key=lambda place: -experiments[place].work)
-             for replica in range(replicas)]
+             for replica in range(first, first + replicas)]
     if jobs == 1:
         rows = [experiments[place].sample(seed, replica, 1)[0] for place, replica in tasks]
     else:
@@ -328,7 +331,7 @@ def errors(experiments, replicas, seed, jobs=1) -> list[np.ndarray]:
                 delayed(_sampled)(experiments[place], seed, replica, os.getpid()) for place, replica in tasks)
     found = [np.empty((replicas, *each.shape)) for each in experiments]
     for (place, replica), row in zip(tasks, rows, strict=True):
-        found[place][replica] = row
+        found[place][replica - first] = row
     return found
 
 
