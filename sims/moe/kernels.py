@@ -2,8 +2,7 @@ r"""Mini-batches, gradients by hand, and Adam for mixtures of experts of one hid
 
 All weights lie in one vector, layer after layer: gate (E, D) and its bias (E,), then for every expert inner weights
 (m, D), inner biases (m,), outer weights (O, m), outer biases (O,).  A batch is stored coordinate by coordinate,
-(D, N), so that loops over the batch are the innermost ones; hidden values are computed again on the way back and never
-stored.  From the gradient dy by a layer's output ``y = sum_k a_k f_k``, with weights ``a_k = s_k p_k`` (s_k selects, p
+(D, N), so that loops over the batch are the innermost ones.  From the gradient dy by a layer's output ``y = sum_k a_k f_k``, with weights ``a_k = s_k p_k`` (s_k selects, p
 the softmax of the logits g; a_k = s_k for the hard gate),
 
     df_k = a_k dy,    da_k = s_k <dy, f_k>,    dg_k = p_k (da_k - sum_j p_j da_j)      (0 for the hard gate),
@@ -134,7 +133,7 @@ def _weigh(theta, size, gate, x, shares, weights):
     zero, one = theta.dtype.type(0), theta.dtype.type(1)
     best, highest, total = np.zeros(count, np.int32), np.empty(count, theta.dtype), np.zeros(count, theta.dtype)
     for k in range(experts):
-        _affine(theta, k * inputs, at + k, inputs, x, shares[k])
+        _affine(theta, k * inputs, at + k, inputs, x, shares, k)
         if k == 0:
             highest[:] = shares[0]
         for n in range(count):
@@ -158,23 +157,23 @@ def _weigh(theta, size, gate, x, shares, weights):
 
 
 @njit(cache=True, error_model="numpy")
-def _affine(theta, matrix, bias, inputs, x, row):
-    """One row of an affine map, (N,), by two coordinates at a time; a last one without a partner meets a factor 0."""
+def _affine(theta, matrix, bias, inputs, x, rows, r):
+    """One row of an affine map, by two coordinates at a time; a last one without a partner meets a factor 0."""
     count, other = x.shape[1], min(1, inputs - 1)
     offset, s = theta[bias], theta[matrix]
     t = theta[matrix + other] * theta.dtype.type(other)
     for n in range(count):
-        row[n] = offset + s * x[0, n] + t * x[other, n]
+        rows[r, n] = offset + s * x[0, n] + t * x[other, n]
     for a in range(2, inputs, 2):
         other = min(a + 1, inputs - 1)
         s, t = theta[matrix + a], theta[matrix + other] * theta.dtype.type(other - a)
         for n in range(count):
-            row[n] += s * x[a, n] + t * x[other, n]
+            rows[r, n] += s * x[a, n] + t * x[other, n]
 
 
 @njit(cache=True, error_model="numpy")
 def _forward(theta, size, gate, x, shares, weights, values, y, hidden):
-    """Outputs y (O, N) of one layer; also the experts' own, (E, O, N)."""
+    """Outputs y (O, N) of one layer; also the experts' own, (E, O, N), and hidden values before ReLU, (E m, N)."""
     inputs, experts, width, outputs = size
     _weigh(theta, size, gate, x, shares, weights)
     zero, count, at = theta.dtype.type(0), x.shape[1], experts * (inputs + 1)
@@ -184,11 +183,12 @@ def _forward(theta, size, gate, x, shares, weights, values, y, hidden):
         for o in range(outputs):
             values[k, o] = theta[outer + outputs * width + o]
         for j in range(width):
-            _affine(theta, at + j * inputs, bias + j, inputs, x, hidden)
+            r = k * width + j
+            _affine(theta, at + j * inputs, bias + j, inputs, x, hidden, r)
             for o in range(outputs):
                 slope = theta[outer + o * width + j]
                 for n in range(count):
-                    values[k, o, n] += slope * max(hidden[n], zero)
+                    values[k, o, n] += slope * max(hidden[r, n], zero)
         at = outer + outputs * (width + 1)
         for o in range(outputs):
             for n in range(count):
@@ -196,13 +196,13 @@ def _forward(theta, size, gate, x, shares, weights, values, y, hidden):
 
 
 @njit(cache=True, fastmath=SUMS_IN_ANY_ORDER)
-def _sums(row, matrix, a, b):
-    """``sum_n row_n matrix_an``, ``sum_n row_n matrix_bn`` and ``sum_n row_n``."""
-    first = second = total = row.dtype.type(0)
-    for n in range(len(row)):
-        first += row[n] * matrix[a, n]
-        second += row[n] * matrix[b, n]
-        total += row[n]
+def _sums(rows, r, matrix, a, b):
+    """``sum_n row_n matrix_an``, ``sum_n row_n matrix_bn`` and ``sum_n row_n``, of row r."""
+    first = second = total = rows.dtype.type(0)
+    for n in range(rows.shape[1]):
+        first += rows[r, n] * matrix[a, n]
+        second += rows[r, n] * matrix[b, n]
+        total += rows[r, n]
     return first, second, total
 
 
@@ -221,24 +221,24 @@ def _backward(theta, gradient, size, gate, x, shares, weights, values, dy, dx, h
         bias, outer = at + width * inputs, at + width * (inputs + 1)
         for o in range(outputs):
             for n in range(count):
-                below[n] = by_output[o, n] = weights[k, n] * dy[o, n]
+                by_output[o, n] = weights[k, n] * dy[o, n]
                 by_share[k, n] += dy[o, n] * values[k, o, n]
-            gradient[outer + outputs * width + o] = _sums(below, by_output, o, o)[2]
+            gradient[outer + outputs * width + o] = _sums(by_output, o, by_output, o, o)[2]
         for j in range(width):
-            _affine(theta, at + j * inputs, bias + j, inputs, x, hidden)
+            r = k * width + j
             for a in range(0, outputs, 2):
                 b = min(a + 1, outputs - 1)
                 s, t = theta[outer + a * width + j], theta[outer + b * width + j] * kind(b - a)
                 if a == 0:
                     for n in range(count):
-                        below[n] = s * by_output[a, n] + t * by_output[b, n] if hidden[n] > zero else zero
-                        hidden[n] = max(hidden[n], zero)
+                        below[0, n] = s * by_output[a, n] + t * by_output[b, n] if hidden[r, n] > zero else zero
+                        hidden[r, n] = max(hidden[r, n], zero)
                 else:
                     for n in range(count):
-                        below[n] += s * by_output[a, n] + t * by_output[b, n] if hidden[n] > zero else zero
+                        below[0, n] += s * by_output[a, n] + t * by_output[b, n] if hidden[r, n] > zero else zero
             for a in range(0, outputs, 2):
                 b = min(a + 1, outputs - 1)
-                first, second, _ = _sums(hidden, by_output, a, b)
+                first, second, _ = _sums(hidden, r, by_output, a, b)
                 gradient[outer + a * width + j], gradient[outer + b * width + j] = first, second
             gradient[bias + j] = _inwards(theta, gradient, at + j * inputs, inputs, x, below, dx)
         at = outer + outputs * (width + 1)
@@ -251,16 +251,16 @@ def _backward(theta, gradient, size, gate, x, shares, weights, values, dy, dx, h
 @njit(cache=True, error_model="numpy")
 def _inwards(theta, gradient, matrix, inputs, x, row, dx):
     """Gradient by one row of an affine map, and what it adds to dx if that is not empty; returns that by its bias."""
-    kind, total = theta.dtype.type, row[0]
+    kind, total = theta.dtype.type, row[0, 0]
     for a in range(0, inputs, 2):
         b = min(a + 1, inputs - 1)
-        first, second, total = _sums(row, x, a, b)
+        first, second, total = _sums(row, 0, x, a, b)
         gradient[matrix + a], gradient[matrix + b] = first, second
         if len(dx):
             s, t = theta[matrix + a], theta[matrix + b] * kind(b - a)
-            for n in range(len(row)):
-                dx[a, n] += s * row[n]
-                dx[b, n] += t * row[n]
+            for n in range(row.shape[1]):
+                dx[a, n] += s * row[0, n]
+                dx[b, n] += t * row[0, n]
     return total
 
 
@@ -271,13 +271,13 @@ def _gate_backward(theta, gradient, inputs, experts, gate, shares, by_share, x, 
     if gate == HARD:
         return
     count = x.shape[1]
-    mean, row = np.zeros(count, theta.dtype), np.empty(count, theta.dtype)
+    mean, row = np.zeros(count, theta.dtype), np.empty((1, count), theta.dtype)
     for k in range(experts):
         for n in range(count):
             mean[n] += shares[k, n] * by_share[k, n]
     for k in range(experts):
         for n in range(count):
-            row[n] = shares[k, n] * (by_share[k, n] - mean[n])
+            row[0, n] = shares[k, n] * (by_share[k, n] - mean[n])
         gradient[experts * inputs + k] = _inwards(theta, gradient, k * inputs, inputs, x, row, dx)
 
 
@@ -289,11 +289,11 @@ def loss_and_gradient(theta, layers, gate, x, wanted, gradient):
     rows = max(max(layers[:, 0]), max(layers[:, 3]))
     states, shares = np.empty((depth + 1, rows, count), kind), np.empty((depth, most, count), kind)
     weights, values = np.empty((depth, most, count), kind), np.empty((depth, most, max(layers[:, 3]), count), kind)
-    hidden, below = np.empty(count, kind), np.empty(count, kind)
+    hidden, below = np.empty((depth, most * max(layers[:, 2]), count), kind), np.empty((1, count), kind)
     states[0, :layers[0, 0]] = x
     for at in range(depth):
         _forward(theta[starts[at]:starts[at + 1]], layers[at], gate, states[at, :layers[at, 0]], shares[at],
-                 weights[at], values[at], states[at + 1], hidden)
+                 weights[at], values[at], states[at + 1], hidden[at])
     upper, lower, loss = np.empty((rows, count), kind), np.empty((rows, count), kind), 0.0
     for o in range(outputs):
         for n in range(count):
@@ -304,7 +304,7 @@ def loss_and_gradient(theta, layers, gate, x, wanted, gradient):
         for at in range(depth - 1, -1, -1):
             _backward(theta[starts[at]:starts[at + 1]], gradient[starts[at]:starts[at + 1]], layers[at], gate,
                       states[at, :layers[at, 0]], shares[at], weights[at], values[at], upper,
-                      lower if at else lower[:0], hidden, below)
+                      lower if at else lower[:0], hidden[at], below)
             upper, lower = lower, upper
     return loss / (count * outputs)
 
