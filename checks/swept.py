@@ -164,7 +164,7 @@ def moe_training(task, experts, width, steps, depth=1, dimension=2, gate="softma
     """Test error of a mixture of experts along Adam."""
     made = Training(task, experts, width, steps, depth, dimension, gate, gate_bias, state, rate, batch_size, samples,
                     _recorded(steps, times))
-    return Simulation(made, (("step",),), 2e-10 * made.work)
+    return Simulation(made, (("step",),), 7e-11 * made.work)
 
 
 @experiment("riemannian.vectors", replicated=True)

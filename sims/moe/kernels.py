@@ -2,8 +2,9 @@ r"""Mini-batches, gradients by hand, and Adam for mixtures of experts of one hid
 
 All weights lie in one vector, layer after layer: gate (E, D) and its bias (E,), then for every expert inner weights
 (m, D), inner biases (m,), outer weights (O, m), outer biases (O,).  A batch is stored coordinate by coordinate,
-(D, N), so that loops over the batch are the innermost ones.  From the gradient dy by a layer's output ``y = sum_k a_k f_k``, with weights ``a_k = s_k p_k`` (s_k selects, p
-the softmax of the logits g; a_k = s_k for the hard gate),
+(D, N), so that loops over the batch are the innermost ones, and all floats have the type of the weights.  From the
+gradient dy by a layer's output ``y = sum_k a_k f_k``, with weights ``a_k = s_k p_k`` (s_k selects, p the softmax of the
+logits g; a_k = s_k for the hard gate),
 
     df_k = a_k dy,    da_k = s_k <dy, f_k>,    dg_k = p_k (da_k - sum_j p_j da_j)      (0 for the hard gate),
 
