@@ -126,13 +126,14 @@ def view(manifold, low, high, counts, azimuth, elevation, pixels=900) -> View:
     half = 1.03 * np.abs(place[..., :2] - centre).max()
     place[..., 0] = (place[..., 0] - centre[0] + half) / (2 * half) * pixels               # column and row, from the
     place[..., 1] = (centre[1] + half - place[..., 1]) / (2 * half) * pixels               # upper left corner
-    depth, chosen = np.full(pixels * pixels, -np.inf), np.zeros((pixels * pixels, 2))
+    place = np.ascontiguousarray(np.moveaxis(place, 2, 0), dtype=np.float32)
+    depth, chosen = np.full(pixels * pixels, -np.inf, np.float32), np.zeros((pixels * pixels, 2))
     corners = _grid(first[:-1], second[:-1])
     for part in np.ndindex(PARTS + 1, PARTS + 1):
-        across, along = np.array(part) / PARTS
-        rows = (1 - across) * place[:-1] + across * place[1:]
-        column, row, towards = ((1 - along) * rows[:, :-1] + along * rows[:, 1:]).reshape(-1, 3).T
-        code = row.astype(int) * pixels + column.astype(int)
+        across, along = (np.array(part) / PARTS).astype(np.float32)
+        rows = (1 - across) * place[:, :-1] + across * place[:, 1:]
+        column, row, towards = ((1 - along) * rows[:, :, :-1] + along * rows[:, :, 1:]).reshape(3, -1)
+        code = row.astype(np.int32) * pixels + column.astype(np.int32)
         np.maximum.at(depth, code, towards)
         seen = np.flatnonzero(towards == depth[code])
         chosen[code[seen]] = corners[seen] + [across * (first[1] - first[0]), along * (second[1] - second[0])]
