@@ -177,6 +177,8 @@ def test_divergence_is_named():
     ({"samples": 0}, "samples is 0"), ({"times": [5, 3]}, "times are"), ({"times": [11]}, "within 0..10"),
     ({"direct": 1}, "direct is 1; it must be True or False"), ({"depth": 9}, "depth is 9"),
     ({"steps": 0}, "steps is 0"),
+    ({"experts": 16384, "width": 16384}, "with 128 points at a time it must be at most 4194304"),
+    ({"experts": 64, "width": 1024, "batch_size": 8193}, "width is 65536; with 8193 points at a time it must be"),
 ])
 def test_bad_settings_are_refused(change, message):
     with pytest.raises(ValueError, match=message):

@@ -9,14 +9,14 @@ What these settings give, and what reaches the printed errors:
 =============  =======================================  ==========================================================
 network        2000 (circle), 5000 (squares) at 1e-3    what is needed
 =============  =======================================  ==========================================================
-1-4-MoE        200 times the printed errors             10 000 steps, or 2000 at 1e-2 (within a factor 3)
-2-3-MoE        within a factor 4, m = 16 .. 64          nothing
-1-6-MoE        13, 18 times at m = 16, 32; 2.5 at 64    5000 steps at 3e-3 .. 1e-2, or 10 000 at 1e-3
+1-4-MoE        250 times the printed errors             10 000 steps, or 2000 at 1e-2 (within a factor 3)
+2-3-MoE        within a factor 4, m = 16 .. 128         nothing
+1-6-MoE        13, 15 times at m = 16, 32; 2.5 at 64    5000 steps at 3e-3 .. 1e-2, or 10 000 to 20 000 at 1e-3
 =============  =======================================  ==========================================================
 
-At 5e-3 the 1-6-MoE's error no longer falls beyond m = 32, as it does not in print, though it can express far less
-(``plateau``): the noise of mini-batches at a constant rate holds it up.  A bias in the gate does not change this; the
-gate of Switch transformers leaves the 1-6-MoE of width 16 at 9e-4, with 1e-2 at 7e-4.
+At 5e-3 the 1-6-MoE's error no longer falls beyond m = 32 (6e-5, 4e-5, 4e-5, 4e-5), as it does not in print, though it
+can express far less (``plateau``).  A bias in the gate or batches of 1024 do not change this; the gate of Switch
+transformers leaves it at 9e-4 for m = 16.
 """
 
 import numpy as np

@@ -32,6 +32,8 @@ SIDE = 3.0
 """The square is [0, 3]^2."""
 FIRST_DECAY, SECOND_DECAY, FLOOR = 0.9, 0.999, 1e-8
 """Adam's beta_1, beta_2 and epsilon."""
+TESTED = 128
+"""Test points taken at a time."""
 SMALL = 1e-30
 """First moments below this are 0: next to epsilon they move nothing, and numbers near 1e-38 are slow."""
 
@@ -310,7 +312,7 @@ def loss_and_gradient(theta, layers, gate, x, wanted, gradient):
     return loss / (count * outputs)
 
 
-def error(theta, layers, gate, x, wanted, points=128):
+def error(theta, layers, gate, x, wanted, points=TESTED):
     """Mean squared error at all points (D, T), so many at a time."""
     total, nothing = 0.0, np.empty(0, theta.dtype)
     for start in range(0, x.shape[1], points):

@@ -46,6 +46,8 @@ ANGLES, SIDE_POINTS = 2048, 96
 """Test points: on the circle, and on a side of the square."""
 MAX_STEPS, MAX_SIZE, MAX_BATCH = 10**7, 2**14, 2**20
 """Longest run, largest width, dimension or number of experts, largest batch."""
+MAX_HIDDEN = 2**29
+"""Most hidden values of a batch or of the test points taken at a time, all layers together: 2 GiB."""
 START = 16
 """First purpose of the draws of the start; a layer takes the next three."""
 
@@ -123,6 +125,10 @@ class Training:
                 raise ValueError(f"{name} is {shown(getattr(self, name))}; it must be True or False")
         if TASKS[self.task] >= kernels.VECTOR and self.dimension != 2:
             raise ValueError(f"dimension is {self.dimension}; it must be 2 for the task {self.task!r}")
+        hidden, points = self.depth * self.experts * self.width, max(self.batch_size, kernels.TESTED)
+        if hidden * points > MAX_HIDDEN:
+            raise ValueError(f"depth * experts * width is {hidden}; with {points} points at a time it must be at most "
+                             f"{MAX_HIDDEN // points}")
         rate = number(self.rate, "rate")
         if not 0 < rate < math.inf:
             raise ValueError(f"rate is {rate:g}; it must be positive and finite")
