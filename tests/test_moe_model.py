@@ -24,6 +24,16 @@ def by_hand(network, point):
     return value
 
 
+@pytest.mark.parametrize("outputs", [1, 3, 31, 32, 40])
+@pytest.mark.parametrize("bias", [True, False])
+def test_neurons_that_all_read_one_direction_against_a_loop(outputs, bias):
+    rng = np.random.default_rng(outputs)
+    tied = DenseNetwork((np.tile(rng.standard_normal(50), (9, 1)), rng.standard_normal((outputs, 9))),
+                        (rng.standard_normal(9), rng.standard_normal(outputs)) if bias else None)
+    points = rng.standard_normal((70, 50))
+    np.testing.assert_allclose(tied(points), [by_hand(tied, point) for point in points], rtol=1e-10, atol=1e-10)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(1, 6), st.sampled_from(["selected", "all"]),
        st.integers(0, 2), st.sampled_from([(3, 2), (3, 5, 2), (3, 4, 4, 2), (3, 40, 2)]))

@@ -118,10 +118,14 @@ class DenseNetwork:
     def __call__(self, points) -> np.ndarray:
         """Values at points of shape (N, D): shape (N, out)."""
         values = finite_points(points, self.inputs)
-        if len(self.weights) == 2 and self.inputs + self.outputs <= NARROW:
-            biases = (np.zeros(len(matrix)) if bias is None else bias
-                      for matrix, bias in zip(self.weights, self.biases, strict=True))
-            return _one_hidden_layer(values, *self.weights, *biases)
+        if len(self.weights) == 2 and self.outputs < NARROW:
+            inner, outer = self.weights
+            if (inner == inner[0]).all():            # a spline in one coordinate: all neurons see the same number
+                values, inner = values @ inner[:1].T, np.ones((len(inner), 1))
+            if inner.shape[1] + self.outputs <= NARROW:
+                biases = (np.zeros(len(matrix)) if bias is None else bias
+                          for matrix, bias in zip(self.weights, self.biases, strict=True))
+                return _one_hidden_layer(values, inner, outer, *biases)
         rows = max(1, HIDDEN // max(self.width, self.outputs, 1))
         result = np.empty((len(values), self.outputs))
         for start in range(0, len(values), rows):
