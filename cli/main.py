@@ -10,6 +10,7 @@ Subcommands are imported when they are used, so that ``--help`` answers at once.
 import os
 import signal
 import sys
+import warnings
 from importlib import import_module
 
 import click
@@ -80,8 +81,6 @@ def main(arguments=None):
     # BLAS sums in another order with another number of threads; claims run side by side anyway
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    # joblib's tracker of shared objects is a process of its own and would report what an interrupted run left to it
-    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), QUIET)))
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:   # closed by whoever started us
             setattr(sys, name, open(os.devnull, "w"))
@@ -100,6 +99,12 @@ def exit_code(arguments=None) -> int:
         What was typed after ``theorycheck``; by default the process's own arguments.
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
+    # joblib's tracker of shared objects is a process of its own and would report what an interrupted run left to it
+    options = os.environ.get("PYTHONWARNINGS", "")
+    if QUIET not in options:
+        os.environ["PYTHONWARNINGS"] = f"{options},{QUIET}".lstrip(",")
+    # joblib replaces workers that have grown; their tasks are not lost
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     try:
         # not click's own main, which answers a closed pipe with 1, our code for a claim that fails
         with command.make_context("theorycheck", typed) as context:

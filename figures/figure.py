@@ -14,6 +14,7 @@ give the same bytes: the files carry no dates.
 import csv
 import inspect
 import io
+import logging
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -164,6 +165,7 @@ def save(drawing: Drawing, folder, stem: str) -> dict:
 
 
 def _rendered(drawn, kind, **options):
+    logging.getLogger("fontTools").setLevel(logging.ERROR)      # it warns of the dates in matplotlib's own fonts
     buffer = io.BytesIO()
     drawn.savefig(buffer, format=kind, **options)
     return buffer.getvalue()

@@ -318,8 +318,7 @@ def _draw(transform, dtype, key, replica, step, count, first, purpose):
     start = first // 4
     blocks = -(-(first + count) // 4) - start
     raw = np.empty((replica.size, blocks, 4), dtype=np.uint32)
-    for row, (one, moment) in enumerate(zip(replica.flat, step.flat)):
-        _words(key, one, moment, start, purpose, raw[row])
+    _words(key, replica.flatten(), step.flatten(), start, purpose, raw)
     out = np.empty((replica.size, 4 * blocks), dtype=dtype)
     transform(raw.reshape(-1), out.reshape(-1))
     offset = first - 4 * start
@@ -328,8 +327,10 @@ def _draw(transform, dtype, key, replica, step, count, first, purpose):
 
 @njit(cache=True)
 def _words(key, replica, step, start, purpose, out):
-    for b in range(out.shape[0]):
-        out[b, 0], out[b, 1], out[b, 2], out[b, 3] = block(key, replica, step, start + b, purpose)
+    for row in range(out.shape[0]):
+        for b in range(out.shape[1]):
+            words = block(key, replica[row], step[row], start + b, purpose)
+            out[row, b, 0], out[row, b, 1], out[row, b, 2], out[row, b, 3] = words
 
 
 @njit(cache=True)

@@ -114,6 +114,18 @@ def test_the_features_of_a_spectrum_can_be_projected_too():
     assert a.approximation_error == b.approximation_error and a.noise == 0.2
 
 
+def test_problems_of_one_capacity_share_a_projection():
+    weights = drawn(4, 20, 2)
+    several = [problems.PowerLawRegression(source, 2.0, noise=noise) for source, noise in ((0.3, 0.0), (1.5, 0.4))]
+    for found, problem in zip(random_features.projected_spectra(several, weights), several, strict=True):
+        alone = random_features.projected_spectrum(problem, weights)
+        np.testing.assert_array_equal(found.eigenvalues, alone.eigenvalues)
+        np.testing.assert_array_equal(found.target_squared, alone.target_squared)
+        assert (found.approximation_error, found.noise) == (alone.approximation_error, problem.noise)
+    with pytest.raises(ValueError, match="problem 1 has other eigenvalues"):
+        random_features.projected_spectra([several[0], problems.PowerLawRegression(0.3, 1.5)], weights)
+
+
 @pytest.mark.parametrize("capacity", [1.2, 2.0, 4.0])
 @pytest.mark.parametrize("width", [1.0, 7.0, 300.0])
 def test_effective_ridge_solves_its_equation(capacity, width):

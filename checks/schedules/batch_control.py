@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from ...theory import learning_rates
-from ...theory.schedules.adjoint import gradient
+from ...theory.schedules.adjoint import advance, gradient, modes
 from .. import judges
 from ..claim import claim
 from . import exact_optima as optima
@@ -194,16 +194,13 @@ def _rule(run, smallest=None):
 
 
 def _state_sums(run):
-    """``S_k`` before each step, for batch sizes that are not whole."""
-    model = run.spectrum
-    values, push = model.eigenvalues, model.multiplicity * model.eigenvalues**2
-    state = model.multiplicity * values * model.target_squared
-    sums = np.empty(run.steps)
-    x = run.rate * values
+    """``S_k`` before each step at sigma = 1, for batch sizes that are not whole."""
+    made = modes(run.spectrum)
+    state, sums = made.start.copy(), np.empty(run.steps + 1)
+    sums[0] = state.sum()
     for k, size in enumerate(run.batches):
-        sums[k] = total = state.sum()
-        state = state * (1.0 - 2.0 * x + (1.0 + 1.0 / size) * x * x) + run.rate**2 / size * (total + 1.0) * push
-    return sums
+        sums[k + 1] = advance(state, sums[k], made.values, made.push, run.rate, size, 1.0, made.correction)
+    return sums[:-1]
 
 
 def _noise_over_signal(run):

@@ -8,7 +8,7 @@ from .functional_law import functional_law, kernel, law_terms, picard, power_ker
 from .gradient_noise import noise_bounds, noise_covariance
 from .optimal_schedule import OptimalSchedule, compute_optimal, optimal_schedule, schedule_by_descent
 from .problem import PowerLawRegression, Spectrum
-from .random_features import approximation_error_equivalent, effective_ridge, projected_spectrum
+from .random_features import approximation_error_equivalent, effective_ridge, projected_spectra, projected_spectrum
 from .recursion import (
     Stability,
     Trajectory,

@@ -23,6 +23,7 @@ is treated.  Construction and error statement are derived here.
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.linalg import eigh_tridiagonal
@@ -76,7 +77,7 @@ def gauss_counting(first, last, nodes):
     Returns
     -------
     points, weights : ndarray, shape (min(k, last - first),)
-        Exact for polynomials of degree up to 2k - 1; weights are positive and add up to ``last - first``.
+        Exact for polynomials of degree up to 2k - 1; weights are positive and add up to ``last - first``.  Read-only.
     """
     first, last = float(first), float(last)
     count = last - first
@@ -84,12 +85,21 @@ def gauss_counting(first, last, nodes):
         raise ValueError(f"range is ({first:g}, {last:g}]; it must hold at least one integer and end in whole numbers")
     if nodes != int(nodes) or nodes < 1:
         raise ValueError(f"nodes is {nodes}; it must be an integer >= 1")
+    return _rule(first, count, int(nodes))
+
+
+@lru_cache(maxsize=4096)   # a panel comes back as the half of a larger one, and in other problems
+def _rule(first, count, nodes):
     if count <= nodes:
-        return first + np.arange(1.0, count + 1.0), np.ones(int(count))
-    order = np.arange(1.0, nodes)
-    off_diagonal = 0.5 * count * order * np.sqrt((1.0 - (order / count) ** 2) / (4.0 * order**2 - 1.0))
-    offsets, vectors = eigh_tridiagonal(np.zeros(nodes), off_diagonal)
-    return first + 0.5 * (count + 1.0) + offsets, count * vectors[0] ** 2
+        points, weights = first + np.arange(1.0, count + 1.0), np.ones(int(count))
+    else:
+        order = np.arange(1.0, nodes)
+        off_diagonal = 0.5 * count * order * np.sqrt((1.0 - (order / count) ** 2) / (4.0 * order**2 - 1.0))
+        offsets, vectors = eigh_tridiagonal(np.zeros(nodes), off_diagonal)
+        points, weights = first + 0.5 * (count + 1.0) + offsets, count * vectors[0] ** 2
+    points.setflags(write=False)
+    weights.setflags(write=False)
+    return points, weights
 
 
 def compress(problem, horizon=None, nodes=16, tolerance=1e-10):

@@ -57,26 +57,55 @@ def projected_spectrum(problem, projection):
     ValueError
         If the shapes do not fit, the features are not Gaussian, or the projection is rank deficient.
     """
+    return projected_spectra([problem], projection)[0]
+
+
+def projected_spectra(problems, projection):
+    """:func:`projected_spectrum` of several problems with the same eigenvalues, from one decomposition.
+
+    Parameters
+    ----------
+    problems : sequence of PowerLawRegression or Spectrum
+        At least one; they differ in their target and noise only.
+    projection : array_like, shape (M, N)
+
+    Returns
+    -------
+    list of Spectrum
+
+    Raises
+    ------
+    ValueError
+        As :func:`projected_spectrum`, and if the eigenvalues differ.
+    """
     projection = np.asarray(projection, dtype=np.float64)
     if projection.ndim != 2 or not 1 <= projection.shape[0] <= projection.shape[1]:
         raise ValueError(f"projection has shape {projection.shape}; it must be (M, N) with 1 <= M <= N")
     if not np.all(np.isfinite(projection)):
         raise ValueError("projection has an entry that is not finite; all must be finite")
-    if problem.kurtosis != 3.0:
-        raise ValueError(f"kurtosis is {problem.kurtosis:g}; the random-M model reduces to modes only for Gaussian "
-                         "features (3)")
-    values, target, beyond = _features(problem, projection.shape[1])
+    for problem in problems:
+        if problem.kurtosis != 3.0:
+            raise ValueError(f"kurtosis is {problem.kurtosis:g}; the random-M model reduces to modes only for Gaussian "
+                             "features (3)")
+    features = [_features(problem, projection.shape[1]) for problem in problems]
+    values = features[0][0]
+    for place, (other, _, _) in enumerate(features):
+        if not np.array_equal(other, values):
+            raise ValueError(f"problem {place} has other eigenvalues than problem 0; all must have the same")
     root = np.sqrt(values)
-    amplitude = root * np.sqrt(target)
     left, singular, _ = np.linalg.svd(root[:, None] * projection.T, full_matrices=False)
     if not singular[-1] > np.finfo(float).eps * singular[0] * projection.shape[1]:
         raise ValueError(f"projection has singular value {singular[-1]:.3g} in the norm of H; its rows must be "
                          "linearly independent")
-    learned = amplitude @ left
-    residual = amplitude - left @ learned
-    residual -= left @ (left.T @ residual)
-    return Spectrum(singular**2, (learned / singular)**2, 0.5 * float(residual @ residual) + beyond,
-                    problem.noise)
+    found = []
+    for problem, (_, target, beyond) in zip(problems, features, strict=True):
+        amplitude = root * np.sqrt(target)
+        learned = amplitude @ left
+        residual = amplitude - left @ learned
+        residual -= left @ (left.T @ residual)
+        found.append(Spectrum(singular**2, (learned / singular)**2, 0.5 * float(residual @ residual) + beyond,
+                              problem.noise))
+    return found
 
 
 def effective_ridge(capacity, width, count=math.inf):

@@ -18,6 +18,7 @@ inclusion.  Global error: O(h) for each (derived; measured in the claims on orde
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class Flow:
         """h: the time that one step of the optimizer takes."""
         return time_step(self.optimizer, self.scaling)
 
-    @property
+    @cached_property
     def limit(self):
         """The optimizer with damping and decay as they are in the limit, in units of the flow."""
         h = self.time_step if self.scaling == "friction" else 1.0

@@ -22,10 +22,12 @@ Sec. 5.3).
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import scipy.interpolate
 import scipy.optimize
+from numba import njit
 
 from .. import learning_rates
 from ..arguments import number
@@ -172,16 +174,16 @@ class _Law:
         t = np.expm1(np.linspace(0.0, math.log1p(longest), 2 + math.ceil(
             POINTS_PER_DECADE * math.log10(1.0 + longest) + 40)))
         decay = np.exp(-2.0 * np.outer(t, values))
-        x = np.log1p(t)
-        self.log_kernel = scipy.interpolate.CubicSpline(x, np.log(np.maximum(decay @ (weights * values**2), 1e-280)))
-        signal = decay @ (weights * values * spectrum.target_squared)
-        self.log_signal = scipy.interpolate.CubicSpline(x, np.log(np.maximum(signal, 1e-280)))
+        self.knots = np.log1p(t)
+        self.log_kernel, self.log_signal = (
+            scipy.interpolate.CubicSpline(self.knots, np.log(np.maximum(decay @ each, 1e-280))).c
+            for each in (weights * values**2, weights * values * spectrum.target_squared))
 
     def kernel(self, u):
-        return np.exp(self.log_kernel(np.log1p(u)))
+        return np.exp(_spline(self.knots, self.log_kernel, np.log1p(u)))
 
     def signal(self, t):
-        return np.exp(self.log_signal(np.log1p(t)))
+        return np.exp(_spline(self.knots, self.log_signal, np.log1p(t)))
 
     def root(self, passed, remaining):
         """``f`` as a function of the time passed and the time that remains."""
@@ -193,11 +195,9 @@ class _Law:
 
         ``cuts``: times passed and times remaining, both below T/2, at which panels must end.
         """
-        half = 0.5 * horizon
-        edges = np.concatenate([[0.0], half * np.geomspace(min(1.0, 0.02 / half), 1.0, PANELS)])
-        parts = []
+        edges, parts = _edges(0.5 * horizon), []
         for inner in cuts:
-            ends = np.unique(np.concatenate([edges, inner]))
+            ends = np.unique(np.concatenate([edges, inner])) if len(inner) else edges
             middle, width = 0.5 * (ends[1:] + ends[:-1]), 0.5 * np.diff(ends)
             parts.append(((middle[:, None] + width[:, None] * NODES).ravel(), (width[:, None] * WEIGHTS).ravel()))
         (early, first), (late, last) = parts
@@ -260,6 +260,34 @@ class _Law:
         loss = self.spectrum.approximation_error + 0.5 * total
         return SpectralOptimum(data, floor, horizon, crossover, float(scale), loss, 0.5 * (total - noise), 0.5 * noise,
                                passed, ratios, spent)
+
+
+@lru_cache(maxsize=1)   # the refinement asks for the same ones again
+def _edges(half):
+    """Ends of the panels over (0, T/2), before the floor's are added."""
+    return np.concatenate([[0.0], half * np.geomspace(min(1.0, 0.02 / half), 1.0, PANELS)])
+
+
+def _spline(knots, coefficients, x):
+    """What SciPy's cubic spline gives at x, an array or a number, without the overhead of its call."""
+    x = np.asarray(x)
+    return _evaluated(knots, coefficients, x.reshape(-1)).reshape(x.shape)
+
+
+@njit(cache=True)
+def _evaluated(knots, coefficients, x):
+    """Values at x (n,), mostly in order: the piece of a point is looked for next to that of the last."""
+    out, place = np.empty(x.size), 0
+    for i in range(x.size):
+        while place < knots.size - 2 and x[i] >= knots[place + 1]:
+            place += 1
+        while place > 0 and x[i] < knots[place]:
+            place -= 1
+        step = x[i] - knots[place]
+        square = step * step
+        out[i] = ((coefficients[3, place] + coefficients[2, place] * step) + coefficients[1, place] * square
+                  + coefficients[0, place] * (square * step))
+    return out
 
 
 def _waterfill(root, weights, data, floor):
