@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from theorycheck.theory.moe.experts import KuhnExpert, free_numbers, spline_expert
+from theorycheck.theory.moe.identities import added, chained, unrolled
 from theorycheck.theory.moe.model import DenseNetwork, MoE, MoELayer, linear_gate
 
 
@@ -133,6 +134,22 @@ def test_kuhn_expert_is_its_network(dimension, segments, layers):
 def test_free_numbers_of_other_networks_are_their_entries():
     network = dense(np.random.default_rng(0), 3, 5, 2)
     assert free_numbers(network) == network.parameters == 5 * 4 + 2 * 6
+    assert free_numbers(DenseNetwork(network.weights)) == 5 * 3 + 2 * 5
+
+
+def test_free_numbers_count_equal_rows_once_and_wiring_not_at_all():
+    """Sums share nothing but rows, compositions one direction of the inner function, features hand x on for free."""
+    rng = np.random.default_rng(1)
+    splines = [spline_expert(rng.standard_normal(4), rng.standard_normal(4), np.cumsum(rng.random(7)),
+                             rng.standard_normal(7)) for _ in range(3)]
+    assert free_numbers(added(splines)) == 3 * (4 + 6 + 6) + 1
+    outer = spline_expert([0.7], [0.2], np.cumsum(rng.random(9)), rng.standard_normal(9))
+    assert free_numbers(chained(splines[0], outer)) == 4 + 6 + 6 + 8 + 8 + 1
+    gate = DenseNetwork((rng.standard_normal((5, 4)), np.eye(5)), (rng.standard_normal(5), None))
+    two = unrolled(MoELayer(gate, splines[:1] * 5))
+    assert free_numbers(two.layers[0].experts[0]) == 5 * 4 + 5 + 1          # x and tau: 5 neurons, and the constant 1
+    assert [free_numbers(layer.gate) for layer in two.layers] == [0, 0]
+    assert free_numbers(two.layers[1].experts[0]) == free_numbers(splines[0]) == 4 + 6 + 6 + 1
 
 
 def test_kuhn_expert_interpolates_on_its_triangles():

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from theorycheck.sims.moe.samples import orthonormal_frame, points_on, sup_error
 from theorycheck.theory.moe import charts, dense, gates, shallow
 from theorycheck.theory.moe.experts import spline_expert
-from theorycheck.theory.moe.manifolds import Embedded, HomogeneousCurve, RingTorus, Sphere, SwissRoll, circle
+from theorycheck.theory.moe.manifolds import (
+    Cube,
+    Embedded,
+    HomogeneousCurve,
+    Product,
+    RingTorus,
+    Sphere,
+    SwissRoll,
+    circle,
+)
 from theorycheck.theory.moe.model import MoELayer
 
 
@@ -20,6 +29,12 @@ def profile(angle):
 
 def on_circle(points):
     return np.sin(5 * points[:, 0]) + np.cos(3 * points[:, 1])
+
+
+def turned(atlas):
+    """The same charts in another order."""
+    return charts.Atlas(atlas.manifold, np.roll(atlas.centres, 1, axis=0), atlas.low, atlas.high,
+                        np.roll(atlas.bases, 1, axis=0))
 
 
 SIX = shallow.linear_chart_layer(charts.curve_atlas(circle(), 6), on_circle, 20)
@@ -109,6 +124,40 @@ def test_features_cover_below_the_threshold(atlas, exact):
     np.testing.assert_array_equal(features.argmax(axis=1), nearest)
     if exact:
         assert largest == pytest.approx(exact, abs=1e-12)
+
+
+@pytest.mark.parametrize("atlas, best", [(charts.net_atlas(RingTorus(), 150), 4.888),
+                                         (charts.net_atlas(Embedded(RingTorus(), orthonormal_frame(6, 3)), 150), 4.888),
+                                         (charts.net_atlas(SwissRoll(), 300), 160.55)], ids=["ring", "moved", "roll"])
+def test_the_threshold_is_near_the_largest_where_norms_differ(atlas, best):
+    """Of points: ``|x|^2 + max|c|^2 - |x - c|^2`` halved, c the nearest centre; the bound is 2 % below at most."""
+    points = points_on(atlas.manifold, 50_000)
+    near = np.linalg.norm(points - atlas.centres[atlas.route(points)], axis=1)
+    found = ((points**2).sum(axis=1) - near**2).min() / 2 + (atlas.centres**2).sum(axis=1).max() / 2
+    assert found == pytest.approx(best, rel=2e-3)
+    assert 0.98 * found < shallow.covering_threshold(atlas) < found
+
+
+@pytest.mark.parametrize("atlas, direction", [
+    (charts.net_atlas(SwissRoll(), 150), [0, 1]), (charts.net_atlas(SwissRoll(), 150), [1, 0]),
+    (charts.net_atlas(SwissRoll(1.0), 150), [1, 2]), (charts.net_atlas(Cube(2), 4, 400), [1, -1]),
+    (charts.cube_atlas(1, 3), [1]), (charts.net_atlas(Product((circle(), Cube(1))), 40), [1, 1]),
+    (charts.net_atlas(Embedded(SwissRoll(), orthonormal_frame(5, 3)), 150), [0, 1])])
+def test_curved_charts_have_order_two_up_to_a_boundary(atlas, direction):
+    """A third of the points is moved to the ends that a parameter reaches; lengths are not counted modulo 2 pi."""
+    manifold, direction = atlas.manifold, np.array(direction)
+    where = manifold.parameters(points_on(manifold, 15_000))
+    ends = where.min(axis=0), where.max(axis=0)
+    for part in range(2 * manifold.dimension):
+        where[part::6 * manifold.dimension, part // 2] = ends[part % 2][part // 2]
+    points = manifold.embed(where)
+
+    def function(x):
+        return np.cos(manifold.parameters(x) @ direction)
+
+    errors = [np.abs(shallow.curved_chart_layer(atlas, function, m, direction=direction)[0](points)[:, 0]
+                     - function(points)).max() for m in (32, 64, 128)]
+    assert min(errors[0] / errors[1], errors[1] / errors[2]) > 3.4 and errors[2] < 0.002
 
 
 @pytest.mark.parametrize("atlas", [charts.curve_atlas(circle(), 3), charts.curve_atlas(HomogeneousCurve(3), 9),
@@ -250,6 +299,11 @@ def test_dense_width_fills_its_parameters():
     (lambda: shallow.curved_chart_layer(charts.torus_atlas(2, 4), on_circle, 3, direction=[1, 1]), "function varies"),
     (lambda: shallow.curved_chart_layer(charts.net_atlas(Sphere(), 30), on_circle, 3,
                                         direction=[1, 1]), "must be a curve or a product of curves"),
+    (lambda: shallow.two_layer_form(SIX, charts.curve_atlas(circle(2.0), 6), 0.5), "gate is not the atlas's"),
+    (lambda: shallow.two_layer_form(SIX, turned(charts.curve_atlas(circle(), 6)), 0.5), "gate is not the atlas's"),
+    (lambda: shallow.summed([SIX, shallow.linear_chart_layer(charts.curve_atlas(circle(2.0), 6), on_circle, 20)]),
+     "layer 1 has another gate than layer 0"),
+    (lambda: shallow.summed([SIX, MoELayer(SIX.gate, SIX.experts, 2)]), "layer 1 has top = 2, .* must have top = 1"),
     (lambda: shallow.curved_chart_layer(charts.curve_atlas(circle(), 4), on_circle, 3, 0), "chart_segments is 0"),
     (lambda: shallow.summed([]), "at least one layer"),
     (lambda: shallow.summed(5), "layers are 5; they must be a sequence"),
@@ -260,8 +314,8 @@ def test_dense_width_fills_its_parameters():
     (lambda: shallow.summed([shallow.linear_chart_layer(charts.torus_atlas(2, 3), on_circle, 3)]), "KuhnExpert"),
     (lambda: shallow.two_layer_form(shallow.linear_chart_layer(charts.torus_atlas(2, 3), on_circle, 3),
                                     charts.torus_atlas(2, 3), 0.5), "experts contain KuhnExpert"),
-    (lambda: shallow.two_layer_form(SIX, charts.curve_atlas(circle(), 6), 0.95), "must be less than 0.866025, or"),
-    (lambda: shallow.two_layer_form(SIX, charts.curve_atlas(circle(), 6), math.nan), "must be less than 0.866025, or"),
+    (lambda: shallow.two_layer_form(SIX, charts.curve_atlas(circle(), 6), 0.95), "than 0.866025, up to which"),
+    (lambda: shallow.two_layer_form(SIX, charts.curve_atlas(circle(), 6), math.nan), "than 0.866025, up to which"),
     (lambda: shallow.two_layer_form(SIX, charts.curve_atlas(circle(), 5), 0.5), "it must have 5, one for each chart"),
     (lambda: shallow.covering_threshold(charts.Atlas(circle(), [[1.0, 0]], [[-1]], [[1]])), "radius inf; it must be k"),
     (lambda: gates.cap_features(np.eye(2), math.inf), "threshold is inf"),

@@ -170,19 +170,34 @@ class KuhnExpert:
 
 
 def free_numbers(network) -> int:
-    """Numbers that determine a network of this module, where ``parameters`` counts the entries of its matrices.
+    """Numbers that determine a network of this package, where ``parameters`` counts the entries of its matrices.
 
-    Of a :class:`KuhnExpert` those of chart, grid and node values.  Of a network of one hidden layer whose neurons all
-    have one direction, as those of :func:`spline_expert`, this direction once, its kinks, and what comes after them.
-    Of any other network all entries.
+    Of a :class:`KuhnExpert` those of chart, grid and node values.  Of a dense network, matrix by matrix, the biases and
+    every row once, however many neurons have it: the direction of a spline, the three of a sum of three, what all
+    neurons of ``g(psi(x))`` take from psi.  Rows of 0, 1 and -1 without a bias are wiring, such as handing on x, and
+    count nothing; so do columns of zeros at the end, the features that an expert does not read.
+
+    It is exact for the splines, their sums and compositions and their gates; of others it is an upper bound.
     """
     if isinstance(network, KuhnExpert):
         return network.basis.size + network.centre.size + 2 * len(network.low) + network.values.size
-    if isinstance(network, DenseNetwork) and len(network.weights) == 2:
-        directions = network.weights[0]
-        if (directions == directions[0]).all():
-            return network.parameters - (len(directions) - 1) * network.inputs
+    if isinstance(network, DenseNetwork):
+        return sum(map(_free_rows, network.weights, network.biases))
     return network.parameters
+
+
+def _free_rows(weight, bias):
+    """Free numbers of one linear map."""
+    used = np.flatnonzero(weight.any(axis=0))
+    weight = np.ascontiguousarray(weight[:, :used[-1] + 1] if len(used) else weight[:, :0]) + 0.0      # -0 is 0
+    first, group = {}, np.empty(len(weight), dtype=int)
+    for place, row in enumerate(weight):
+        group[place] = first.setdefault(row.tobytes(), place)
+    kept = np.fromiter(first.values(), dtype=int)
+    biased = np.isin(kept, group[bias != 0] if bias is not None else ())
+    free = biased | ~np.isin(weight[kept], (-1.0, 0.0, 1.0)).all(axis=1)
+    entries = weight.shape[1] * int((free & weight[kept].any(axis=1)).sum())
+    return entries + (0 if bias is None else int(np.isin(group, kept[free]).sum()))
 
 
 def _hidden_widths(sides):

@@ -25,13 +25,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.linalg import block_diag
+from scipy.spatial import cKDTree
 
 from ..arguments import number, numbers, positive, shown
-from .charts import Atlas
+from .charts import LATTICE, Atlas
 from .experts import KuhnExpert, spline_expert
 from .gates import cap_features
 from .identities import added, chained, require_dense, unrolled
 from .lattices import lattice
+from .manifolds import Cube, Embedded, Product, SwissRoll
 from .model import DenseNetwork, MoE, MoELayer, linear_gate
 
 NUMBERS = 2**27
@@ -39,7 +41,7 @@ NUMBERS = 2**27
 TRIED = 32
 """Places in every box at which a function is tried to be one of <a, s>."""
 COVERING = 5000
-"""Points of the lattice that shows how near to 0 a manifold comes."""
+"""Points of the lattice that shows whether a manifold is on a sphere about 0."""
 
 
 def linear_chart_layer(atlas, function, segments, direction=None) -> MoELayer:
@@ -102,7 +104,7 @@ def two_layer_form(layer, atlas, threshold, shift=None) -> MoE:
     Parameters
     ----------
     layer : MoELayer
-        Its experts must be DenseNetworks, one for each chart of the atlas.
+        Its gate must be the atlas's, its experts DenseNetworks.
     atlas : Atlas
         With a known radius.
     threshold, shift
@@ -111,24 +113,28 @@ def two_layer_form(layer, atlas, threshold, shift=None) -> MoE:
     Raises
     ------
     ValueError
-        If the features' supports are not known to cover the manifold (it names the largest threshold), or experts are
-        not dense or not as many as charts.
+        If the features' supports are not proved to cover the manifold (it names the threshold up to which they are),
+        the layer has another gate than the atlas, or experts are not dense.
     """
     require_dense(layer)
     if len(layer.experts) != len(_required(atlas).centres):
         raise ValueError(f"the layer has {len(layer.experts)} experts; it must have {len(atlas.centres)}, one for each "
                          "chart")
+    if not _equal_gates(layer.gate, atlas.gate):
+        raise ValueError("the layer's gate is not the atlas's; it must be, for its experts are sent the atlas's cells")
     largest = covering_threshold(atlas)
     if not number(threshold, "threshold") < largest:
-        raise ValueError(f"threshold is {threshold:.6g}; it must be less than {largest:.6g}, or the supports of the "
-                         f"{len(atlas.centres)} features leave points of the manifold out")
+        raise ValueError(f"threshold is {threshold:.6g}; it must be less than {largest:.6g}, up to which the supports "
+                         f"of the {len(atlas.centres)} features are proved to cover the manifold")
     return unrolled(MoELayer(cap_features(atlas.centres, threshold, shift), layer.experts))
 
 
 def covering_threshold(atlas) -> float:
-    """``(min_M |x|^2 + q - r_max^2)/2``, below which the supports of features cover the manifold; q as in the features.
+    """A threshold up to which the supports of features are proved to cover the manifold.
 
-    Exact where r_max is and M is on a sphere about 0, which a lattice on M shows; else a lower bound.
+    They do below ``min_M max_i <c_i, x> - (|c_i|^2 - q)/2``, q as in the features.  On a sphere about 0 this is
+    ``(|x|^2 + q - r_max^2)/2``, with the atlas's r_max.  Elsewhere it is the least value on a lattice less the hole
+    times max |c_i|, which the slope is at most: a lower bound, short of the truth by the hole times that at most.
 
     Raises
     ------
@@ -138,13 +144,16 @@ def covering_threshold(atlas) -> float:
     if not math.isfinite(_required(atlas).radius):
         raise ValueError(f"atlas has radius {atlas.radius:g}; it must be known, as that of net_atlas, curve_atlas, "
                          "torus_atlas and cube_atlas is")
-    points, hole = lattice(atlas.manifold, COVERING)
-    norms, centres = np.linalg.norm(points, axis=1), np.linalg.norm(atlas.centres, axis=1)
-    most = max(norms.max(), centres.max())
-    least = min(norms.min(), centres.min())
-    if most - least > 1e-9 * most:
-        least = max(norms.min() - hole, 0.0)
-    return float(least**2 + centres.max()**2 - atlas.radius**2) / 2
+    manifold, centres = atlas.manifold, atlas.centres
+    while isinstance(manifold, Embedded):                       # all lengths and products stay
+        manifold, centres = manifold.manifold, centres @ manifold.frame
+    norms, lengths = (np.linalg.norm(each, axis=1) for each in (lattice(manifold, COVERING)[0], centres))
+    most, least = max(norms.max(), lengths.max()), min(norms.min(), lengths.min())
+    if most - least <= 1e-9 * most:
+        return float(least**2 + lengths.max()**2 - atlas.radius**2) / 2
+    points, hole = lattice(manifold, min(LATTICE, max(COVERING, 2**23 // manifold.ambient)))
+    powers = (points**2).sum(axis=1) - cKDTree(centres).query(points)[0] ** 2
+    return float(powers.min() + lengths.max()**2) / 2 - hole * float(lengths.max())
 
 
 def curved_chart_layer(atlas, function, segments, chart_segments=None, direction=None):
@@ -157,11 +166,12 @@ def curved_chart_layer(atlas, function, segments, chart_segments=None, direction
     Parameters
     ----------
     atlas : Atlas
-        Of a curve or of a product of curves (a flat torus), embedded or not.
+        Of a curve or of a product of curves and intervals (a flat torus, a swiss roll), embedded or not.  Where a box
+        is beyond the manifold's boundary the nodes end at the boundary.
     function : callable
-        Points of shape (N, D) to values (N,) or (N, outputs).  In several dimensions it may depend on ``<a, s>`` only:
-        an explicit network of one hidden layer for other functions is not known here.  Sums of such functions are
-        for :func:`summed`.
+        Points of shape (N, D), on M, to values (N,) or (N, outputs).  In several dimensions it may depend on
+        ``<a, s>`` only: an explicit network of one hidden layer for other functions is not known here.  Sums of such
+        functions are for :func:`summed`.
     segments : int, >= 1
         m, neurons of g_i.
     chart_segments : int, >= 1, optional
@@ -199,37 +209,59 @@ def summed(layers) -> MoELayer:
     Parameters
     ----------
     layers : sequence of MoELayer
-        Of equally many dense experts of equal depth; the gate is the first one's.
+        Of one gate and equally many dense experts of equal depth, the same number of them selected.
 
     Raises
     ------
     ValueError
-        If they have different numbers of experts, or experts that are not dense.
+        If gates, numbers of experts or their selection differ, or experts are not dense or shared.
     """
     if not isinstance(layers, Sequence) or not all(isinstance(layer, MoELayer) for layer in layers):
         raise ValueError(f"layers are {shown(layers)}; they must be a sequence of MoELayers")
     counts = sorted({len(layer.experts) for layer in layers})
     if len(counts) != 1:
         raise ValueError(f"layers have {counts} experts; there must be at least one layer, and all must have as many")
-    for layer in layers:
+    first = layers[0]
+    for place, layer in enumerate(layers):
         require_dense(layer)
+        if not _equal_gates(layer.gate, first.gate):
+            raise ValueError(f"layer {place} has another gate than layer 0; all must have one, to be one layer")
+        if layer.shared or (layer.top, layer.normalised) != (first.top, first.normalised):
+            raise ValueError(f"layer {place} has top = {layer.top}, normalised over {layer.normalised} and "
+                             f"{len(layer.shared)} shared experts; it must have top = {first.top}, {first.normalised} "
+                             "and none")
     rows = zip(*(layer.experts for layer in layers), strict=True)
-    return MoELayer(layers[0].gate, [added(experts) for experts in rows])
+    return MoELayer(first.gate, [added(experts) for experts in rows], first.top, first.normalised)
+
+
+def _equal_gates(one, other):
+    """Whether two gates are the same affine or deeper network, but for rounding."""
+    if len(one.weights) != len(other.weights):
+        return False
+    pairs = [*zip(one.weights, other.weights, strict=True),
+             *((np.zeros(1) if a is None else a, np.zeros(1) if b is None else b)
+               for a, b in zip(one.biases, other.biases, strict=True))]
+    return all(a.ndim == b.ndim and (a.shape == b.shape or a.ndim == 1)
+               and np.allclose(a, b, rtol=1e-12, atol=1e-12 * np.abs(b).max()) for a, b in pairs)
 
 
 def _chart_network(atlas, chart, segments):
     """psi of one chart, and the corners of the box of parameters it fills."""
-    nodes = np.linspace(atlas.low[chart], atlas.high[chart], segments + 1)
     middle = atlas.manifold.parameters(atlas.centres[chart:chart + 1])[0]
+    ends = _ends(atlas.manifold)
+    turns = ~np.isfinite(ends).any(axis=1)
 
     def unwrapped(where):
         found = atlas.manifold.parameters(atlas.points(chart, where))
-        return middle + (found - middle + math.pi) % (2 * math.pi) - math.pi
+        near = middle + (found - middle + math.pi) % (2 * math.pi) - math.pi
+        return np.where(turns, near, found)
 
+    corners = _cut(atlas, chart, middle, ends)
+    nodes = np.linspace(*corners, segments + 1)
     values = unwrapped(nodes)
     mixed = np.stack([np.roll(nodes[:, axis], axis) for axis in range(nodes.shape[1])], axis=1)
     apart = np.abs(unwrapped(mixed) - np.stack([np.roll(values[:, axis], axis) for axis in range(nodes.shape[1])], 1))
-    if not apart.max() <= 1e-9:
+    if not apart.max() <= 1e-9 * max(1.0, np.abs(middle).max()):
         raise ValueError(f"a parameter varies by {apart.max():.3g} with a coordinate that is not its own; the manifold "
                          f"is {shown(atlas.manifold)}, it must be a curve or a product of curves")
     centre, basis = atlas.centres[chart], atlas.bases[chart]
@@ -238,6 +270,28 @@ def _chart_network(atlas, chart, segments):
                         block_diag(*(each.weights[1] for each in splines))),
                        [np.concatenate([each.biases[layer] for each in splines]) for layer in (0, 1)])
     return psi, values.min(axis=0), values.max(axis=0)
+
+
+def _ends(manifold):
+    """Where every parameter begins and ends, shape (d, 2); infinities for an angle, which does not."""
+    if isinstance(manifold, Embedded):
+        return _ends(manifold.manifold)
+    if isinstance(manifold, Product):
+        return np.concatenate([_ends(factor) for factor in manifold.factors])
+    if isinstance(manifold, SwissRoll):
+        return np.array([(manifold.first, manifold.last), (0.0, manifold.height)])
+    return np.tile((0.0, 1.0) if isinstance(manifold, Cube) else (-math.inf, math.inf), (manifold.dimension, 1))
+
+
+def _cut(atlas, chart, middle, ends):
+    """Corners of a box without what is beyond the manifold's boundary, where the parameters are cut to their ends."""
+    corners = np.stack([atlas.low[chart], atlas.high[chart]])
+    found = atlas.manifold.parameters(atlas.points(chart, corners))
+    for side, axis in np.argwhere((found <= ends[:, 0]) | (found >= ends[:, 1])):
+        there = middle.copy()
+        there[axis] = found[side, axis]
+        corners[side, axis] = atlas.coordinates(atlas.manifold.embed(there[None]), np.array([chart]))[0, axis]
+    return corners
 
 
 def _ridge(function, place, direction, low, high, segments) -> DenseNetwork:
