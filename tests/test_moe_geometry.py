@@ -1,7 +1,9 @@
 """Manifolds against finite differences and brute force, nets against their definition, atlases against fresh points."""
 
+import dataclasses
 import math
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -90,13 +92,14 @@ def test_farthest_points_cover():
     points = Sphere().place(RNG.random((3000, 2)))
     chosen = nets.farthest_points(points, 30)
     assert len(set(chosen.tolist())) == 30
-    radius = nets.covering_radius(points, points[chosen])
+    radius = nets.nearest(points, points[chosen])[0].max()
     distance = np.linalg.norm(points[:, None] - points[chosen], axis=2)
     assert radius == pytest.approx(distance.min(axis=1).max(), rel=1e-12)
     among = distance[chosen] + 10 * np.eye(30)
     assert among.min() >= radius                       # so no net of 29 balls of half that radius covers them
     enough = nets.net_for_radius(points, 0.5)
-    assert nets.covering_radius(points, points[enough]) < 0.5 <= nets.covering_radius(points, points[enough[:-1]])
+    within, before = (nets.nearest(points, points[some])[0].max() for some in (enough, enough[:-1]))
+    assert within < 0.5 <= before
 
 
 def test_a_point_of_the_three_sphere_is_uniform():
@@ -246,9 +249,98 @@ def test_an_assembled_error_counts_points_without_a_chart():
 
 
 def test_a_search_for_the_least_count_ends(monkeypatch):
-    monkeypatch.setattr(charts, "WORK", 10**5)
+    monkeypatch.setattr(charts, "WORK", 3 * 10**5)
     with pytest.raises(ValueError, match="reach 1 and dimension 2; it needs more than 40 charts within 0.732"):
         charts.net_atlas(RingTorus(), 5, 2000)
+
+
+@pytest.mark.parametrize("harmonics", [1, 16, 128])
+def test_the_work_of_that_search_counts_the_coordinates(monkeypatch, harmonics):
+    """However many coordinates a point has, distances of no more than so many differences are computed."""
+    asked = []
+
+    def net(points, radius, most):
+        asked.append((most - 1) * points.size)
+        return nets.net_for_radius(points, radius, most=most)
+
+    monkeypatch.setattr(charts, "WORK", 10**6)
+    monkeypatch.setattr(charts, "net_for_radius", net)
+    with pytest.raises(ValueError, match="least count is|it needs more than"):
+        charts.net_atlas(HomogeneousCurve(harmonics), 2, 2000)
+    assert 0 < max(asked) <= 10**6
+
+
+THIN = [SwissRoll(1e-6), SwissRoll(1e-12), RingTorus(2, 1e-9), Product((circle(1e-9), Sphere())),
+        Product((SwissRoll(1e-5), circle(1e-3))), Product((Sphere(2, 1e-7), flat_torus(2)))]
+
+
+@pytest.mark.parametrize("manifold", THIN, ids=str)
+def test_a_thin_manifold_has_as_many_points_as_asked_for(manifold):
+    points, hole = lattices.lattice(manifold, 20_000)
+    assert 10_000 <= len(points) <= 40_000
+    found = cKDTree(points).query(manifold.place(RNG.random((20_000, manifold.dimension))))[0].max()
+    assert hole / 2 < found <= hole
+
+
+def test_an_atlas_of_a_thin_roll():
+    """It has the radius of an atlas of the spiral: half an arc, chord for arc."""
+    roll = SwissRoll(1e-12)
+    atlas = charts.net_atlas(roll, 200, 20_000)
+    assert atlas.radius < charts.INJECTIVE * roll.reach
+    assert roll.length / 400 < atlas.radius < roll.length / 100
+    fresh = roll.place(RNG.random((20_000, 2)))
+    assert np.linalg.norm(fresh - atlas.centres[atlas.route(fresh)], axis=1).max() <= atlas.radius
+
+
+def test_an_atlas_takes_the_memory_of_the_manifold_not_of_its_space():
+    """A lattice of 20 000 points in R^2000 would have 320 MB."""
+    frame = orthonormal_frame(2000, 3)
+    tracemalloc.start()
+    atlas = charts.net_atlas(Embedded(Sphere(), frame), 24, 20_000)
+    with pytest.raises(ValueError, match="the least count is"):
+        charts.net_atlas(Embedded(Embedded(Sphere(), np.eye(3)), frame), 4, 20_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert atlas.centres.shape == (24, 2000) and peak < 5e7
+
+
+def test_a_lattice_of_more_points_than_memory_holds_is_refused(monkeypatch):
+    """The numbers of steps are rounded: what is bounded is how many points there are, not how many were asked for."""
+    monkeypatch.setattr(lattices, "MOST", 100)
+    with pytest.raises(ValueError, match="a lattice of 1546 points would do.* at most 400: ask for fewer"):
+        lattices.lattice(Sphere(6), 100)
+    with pytest.raises(ValueError, match="a lattice of 512 points would do.* at most 400: ask for fewer"):
+        lattices.lattice(Product((Sphere(), Sphere(), Sphere())), 100)
+
+
+def test_a_radius_is_proved_or_infinite():
+    """It is no argument: nobody can claim one; and it is that of the cells, whatever the boxes."""
+    with pytest.raises(TypeError, match="radius"):
+        charts.Atlas(circle(), SQUARE, [[-1], [-1]], [[1], [1]], radius=1e-3)
+    assert charts.Atlas(circle(), SQUARE, [[-1], [-1]], [[1], [1]]).radius == math.inf
+    assert dataclasses.replace(ARCS, centres=-ARCS.centres).radius == math.inf
+    wide = ARCS.boxed(ARCS.low - 1, ARCS.high + 1)
+    assert wide.radius == ARCS.radius < math.inf and (wide.high == ARCS.high + 1).all()
+    np.testing.assert_array_equal(wide.bases, ARCS.bases)
+
+
+JUNK = [None, "abc", [["x"]], [[1j, 0.0]], [1.0, 0.0], [[1.0, 0.0], [1.0]], 3.0, [[None]]]
+
+
+@pytest.mark.parametrize("manifold", ALL, ids=lambda manifold: type(manifold).__name__)
+def test_methods_refuse_what_are_no_points(manifold):
+    methods = [(manifold.embed, manifold.dimension), (manifold.place, manifold.dimension)] + [
+        (method, manifold.ambient) for method in (manifold.parameters, manifold.tangent, manifold.retract,
+                                                  manifold.require, *([manifold.split] if hasattr(manifold, "split")
+                                                                      else []))]
+    for method, columns in methods:
+        for bad in (*JUNK, np.zeros((3, columns + 1)), np.full((2, columns), math.nan),
+                    np.full((2, columns), math.inf), np.zeros((2, columns), complex)):
+            with pytest.raises(ValueError) as caught:
+                method(bad)
+            assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"uniforms\[1, 0\] is 1.5; it must be in \[0, 1\]"):
+        manifold.place([[0.5] * manifold.dimension, [1.5] + [0.5] * (manifold.dimension - 1)])
 
 
 ARCS = charts.curve_atlas(circle(), 6)
@@ -257,7 +349,7 @@ SQUARE = [[1.0, 0.0], [0.0, 1.0]]
 
 @pytest.mark.parametrize("call, words", [
     (lambda: circle().require([[1.0, 0.1]]), "point 0 is 0.00499 off the manifold"),
-    (lambda: circle().require([[math.nan, 0]]), "point 0 is nan off"),
+    (lambda: circle().require([[math.nan, 0]]), r"points\[0\] is \[nan, 0.0\]; it must be finite"),
     (lambda: Sphere().require(np.ones((3, 2))), r"points have shape \(3, 2\); it must be \(N, 3\)"),
     (lambda: Sphere(65), r"dimension is 65; it must be an integer in \[1, 64\]"),
     (lambda: Sphere(2, -1), "radius is -1; it must be positive"),
@@ -277,16 +369,23 @@ SQUARE = [[1.0, 0.0], [0.0, 1.0]]
     (lambda: Product(3), "factors are"),
     (lambda: lattices.lattice(circle(), 0), r"count is 0; it must be an integer in \[1, 2000000\]"),
     (lambda: lattices.lattice(None, 9), "manifold is None"),
+    (lambda: lattices.lattice(HomogeneousCurve(512), 30_000), r"in \[1, 29296\] in 1024 dimensions"),
+    (lambda: charts.net_atlas(HomogeneousCurve(512), 10), "points is 100000; it must be at most 29296 in 1024 dimens"),
+    (lambda: charts.least_charts(RingTorus(), None), "points is None; it must be an integer >= 1"),
+    (lambda: charts.least_stretch(0.5, 3), r"apart is 3; it must be in \[0, 2\]"),
+    (lambda: charts.least_stretch("s"), "ratio are 's'"),
     (lambda: lattices.lattice(Cube(7), 9), "dimension 7; a lattice has one of at most 6"),
     (lambda: ARCS.route([[5.0, 5.0]]), "point 0 is 6.07 off the manifold"),
-    (lambda: ARCS.route([[math.nan, 0.0]]), "off the manifold"),
+    (lambda: ARCS.route([[math.nan, 0.0]]), "must be finite"),
     (lambda: ARCS.route("abc"), "points are 'abc'"),
     (lambda: ARCS.route([[1j, 0]]), "must be numbers"),
     (lambda: ARCS.stretch([[0.0, 0.0]]), "point 0 is 1 off the manifold"),
     (lambda: sup_error(lambda x: x, lambda x: x, circle(), [[3.0, 4.0]]), "point 0 is 4 off the manifold"),
     (lambda: sup_error(lambda x: x, lambda x: x, circle(), np.empty((0, 2))), "at least one"),
     (lambda: ARCS.coordinates([[1.0, 0.0]], [6]), r"charts are \[6\]; they must be integers in \[0, 6\)"),
-    (lambda: ARCS.coordinates([[1.0, 0.0, 0.0]], [0]), r"must be \(N, 2\) and \(N,\)"),
+    (lambda: ARCS.coordinates([[1.0, 0.0, 0.0]], [0]), r"points have shape \(1, 3\); it must be \(N, 2\)"),
+    (lambda: ARCS.coordinates([[1.0, 0.0]], [0, 1]), r"charts have shape \(2,\); it must be \(1,\)"),
+    (lambda: ARCS.coordinates([[10.0, 10.0]], [0]), "point 0 is 13.1 off the manifold"),
     (lambda: ARCS.points(9, [[0.0]]), r"chart is 9; it must be an integer in \[0, 6\)"),
     (lambda: ARCS.points(0, [0.0]), r"coordinates have shape \(1,\); it must be \(N, 1\)"),
     (lambda: ARCS.points(0, [[math.nan]]), "finite"),
@@ -295,10 +394,10 @@ SQUARE = [[1.0, 0.0], [0.0, 1.0]]
     (lambda: charts.Atlas(circle(), SQUARE, [[math.nan], [-1]], [[1], [1]]), "low has shape .* of finite numbers"),
     (lambda: charts.Atlas(circle(), SQUARE, [[-1], [-1]], [[1], [1]], np.ones((3, 3))), r"it must be \(2, 2, 1\)"),
     (lambda: charts.Atlas(circle(), SQUARE, [[-1], [-1]], [[1], [1]], np.ones((2, 2, 1))), "off orthonormality by 1"),
-    (lambda: charts.Atlas(circle(), SQUARE, [[-1], [-1]], [[1], [1]], None, -1), "radius is -1"),
+    (lambda: ARCS.boxed([[1.0]] * 6, [[0.0]] * 6), r"low\[0, 0\] is 1; it must be at most high"),
     (lambda: charts.curve_atlas(None, 5), "manifold is None; it must be a circle"),
     (lambda: charts.curve_atlas(Cube(1), 5), "it must be a circle or a HomogeneousCurve"),
-    (lambda: charts.curve_atlas(circle(), 10**9), "count is 1000000000; it must be at most 50000000"),
+    (lambda: charts.curve_atlas(circle(), 10**9), "count is 1000000000; it must be at most 15000000 in 2 dimensions"),
     (lambda: charts.torus_atlas(12, 10), r"10\^12 charts; they must be at most 100000, so dimension at most 10"),
     (lambda: charts.torus_atlas(3, 100), r"100\^3 charts; they must be at most 100000, so count at most 46"),
     (lambda: charts.net_atlas(Sphere(), None), "count is None; it must be an integer >= 1"),
@@ -307,7 +406,7 @@ SQUARE = [[1.0, 0.0], [0.0, 1.0]]
     (lambda: points_on(None, 3), "manifold is None"),
     (lambda: orthonormal_frame(1, 2), "columns is 2; it must be at most ambient, 1"),
     (lambda: charts.net_atlas(Sphere(), 20, Sphere().place(RNG.random((50, 2)))), "points is array"),
-    (lambda: charts.net_atlas(Sphere(), 20, 10**7), "points is 10000000; it must be at most 2000000"),
+    (lambda: charts.net_atlas(Sphere(), 20, 10**7), "points is 10000000; it must be at most 2000000 in 3 dim"),
     (lambda: charts.net_atlas(RingTorus(3, 2.99), 2), "2000000 points has holes of 0.0098 and is too coarse"),
 ])
 def test_bad_input_is_refused(call, words):

@@ -78,4 +78,4 @@ def _atlas(width):
     """Equal arcs whose boxes are the supports of the features: `width` half arcs to each side."""
     arcs = charts.curve_atlas(circle(), COUNT)
     high = np.full((COUNT, 1), math.sin(width * math.pi / COUNT))
-    return charts.Atlas(arcs.manifold, arcs.centres, -high, high, arcs.bases, arcs.radius)
+    return arcs.boxed(-high, high)

@@ -27,14 +27,14 @@ from a centre within its cell, and a box that contains the image of the cell.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..arguments import number, numbers, positive, shown
+from ..arguments import numbers, positive, shown
 from .gates import power_gate
-from .lattices import MOST, lattice
+from .lattices import NUMBERS, lattice, most
 from .manifolds import Cube, Embedded, HomogeneousCurve, Manifold, Sphere, flat_torus
 from .model import DenseNetwork
 from .nets import farthest_points, net_for_radius
@@ -45,23 +45,35 @@ LATTICE = 100_000
 """Points of the lattice on which a net is chosen and checked, unless said otherwise."""
 FEWEST = 50
 """Lattice points a cell must have on average: with fewer its box would be mostly margin."""
-WORK = 5 * 10**8
-"""Distances that may be computed to find the least number of charts: seconds."""
+WORK = 2 * 10**9
+"""Differences of coordinates that may be computed to find the least number of charts: seconds."""
 LARGEST = 100_000
-"""Charts of a product of arcs or intervals: more would not fit into memory."""
+"""Charts of a product of arcs or intervals: their number grows as a power."""
 
 
-def least_stretch(ratio) -> float:
-    """``cos(arcsin s + 2 arcsin(s/2))``, the least of ``|phi(x) - phi(y)| / |x - y|`` that the reach guarantees.
+def least_stretch(ratio, apart=None):
+    """``cos(arcsin(a/2) + 2 arcsin(s/2))``, the least ``|phi(x) - phi(y)| / |x - y|`` that the reach guarantees.
 
     Parameters
     ----------
-    ratio : float, in [0, 1]
-        s, radius over reach.
+    ratio : array_like, in [0, 1]
+        s, over the reach: a radius of a ball about the centre with x and y in it.
+    apart : array_like, in [0, 2], optional
+        a, over the reach: ``|x - y|``; 2 s, the most it can be, if not given.
+
+    Returns
+    -------
+    float or ndarray
     """
-    if not 0 <= number(ratio, "ratio") <= 1:
-        raise ValueError(f"ratio is {shown(ratio)}; it must be in [0, 1]")
-    return math.cos(math.asin(ratio) + 2 * math.asin(ratio / 2))
+    ratio = numbers(ratio, "ratio")
+    apart = 2 * ratio if apart is None else numbers(apart, "apart")
+    for name, array, greatest in (("ratio", ratio, 1), ("apart", apart, 2)):
+        outside = array[~((array >= 0) & (array <= greatest))]
+        if outside.size:
+            raise ValueError(f"{name} is {outside.flat[0]:.6g}; it must be in [0, {greatest}]")
+    if apart.ndim and ratio.ndim and apart.shape != ratio.shape:
+        raise ValueError(f"apart has shape {apart.shape}; it must be that of ratio, {ratio.shape}")
+    return np.cos(np.arcsin(apart / 2) + 2 * np.arcsin(ratio / 2))[()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +89,12 @@ class Atlas:
         Corners of the boxes in chart coordinates, ``low <= high``.
     bases : array_like, shape (E, D, d), optional
         Orthonormal (to 1e-10); the tangent bases, if not given.
-    radius : float, > 0
-        r_max, a length within which all of every cell is proved to be of its centre; infinity if nobody proved one.
+
+    Attributes
+    ----------
+    radius : float
+        r_max, a length within which all of every cell is proved to be of its centre: by :func:`net_atlas`,
+        :func:`curve_atlas`, :func:`torus_atlas` and :func:`cube_atlas`; infinity if the atlas is none of theirs.
 
     Raises
     ------
@@ -91,7 +107,7 @@ class Atlas:
     low: np.ndarray
     high: np.ndarray
     bases: np.ndarray = None
-    radius: float = math.inf
+    radius: float = field(init=False, default=math.inf)
     gate: DenseNetwork = field(init=False, repr=False)
 
     def __post_init__(self):
@@ -115,11 +131,12 @@ class Atlas:
         miss = np.abs(np.einsum("njd,nje->nde", bases, bases) - np.eye(wanted[2])).max()
         if not miss <= 1e-10:
             raise ValueError(f"bases are off orthonormality by {miss:.2g}; it must be at most 1e-10")
-        if not number(self.radius, "radius") > 0:
-            raise ValueError(f"radius is {shown(self.radius)}; it must be positive")
-        for name, value in (("centres", centres), ("bases", bases), ("radius", float(self.radius)),
-                            ("gate", power_gate(centres))):
+        for name, value in (("centres", centres), ("bases", bases), ("gate", power_gate(centres))):
             object.__setattr__(self, name, value)
+
+    def boxed(self, low, high) -> "Atlas":
+        """The same cells and charts, and so the same radius, with other boxes, each of shape (E, d)."""
+        return _proved(replace(self, low=low, high=high), self.radius)
 
     def route(self, points) -> np.ndarray:
         """The cell of every point, by the gate: shape (N,).
@@ -132,11 +149,16 @@ class Atlas:
         return np.argmax(self.gate(self.manifold.require(points)), axis=1)
 
     def coordinates(self, points, charts) -> np.ndarray:
-        """``phi_i(x)`` of points (N, D) in charts i of shape (N,): shape (N, d)."""
-        points, charts = numbers(points, "points"), np.asarray(charts)
-        if points.ndim != 2 or points.shape[1] != self.manifold.ambient or charts.shape != points.shape[:1]:
-            raise ValueError(f"points have shape {points.shape} and charts {charts.shape}; they must be "
-                             f"(N, {self.manifold.ambient}) and (N,)")
+        """``phi_i(x)`` of points (N, D) in charts i of shape (N,): shape (N, d).
+
+        Raises
+        ------
+        ValueError
+            If a point is off the manifold (it names the distance) or a chart is none.
+        """
+        points, charts = self.manifold.require(points), np.asarray(charts)
+        if charts.shape != points.shape[:1]:
+            raise ValueError(f"charts have shape {charts.shape}; it must be {points.shape[:1]}, one for each point")
         if charts.size and (charts.dtype.kind not in "iu" or not 0 <= charts.min() <= charts.max() < len(self.low)):
             raise ValueError(f"charts are {shown(charts.tolist())}; they must be integers in [0, {len(self.low)})")
         return np.einsum("nj,njd->nd", points - self.centres[charts], self.bases[charts])
@@ -201,26 +223,28 @@ def net_atlas(manifold, count, points=LATTICE, checked=True) -> Atlas:
     count : int, >= 1
         E.
     points : int, in [50 E, 2 000 000]
-        Size of the lattice.  The boxes are up to about two holes wider than the images of the cells.
+        Size of the lattice, at most :func:`~theorycheck.theory.moe.lattices.most` on this manifold.  The boxes are up
+        to about two holes wider than the images of the cells.
     checked : bool
         Refuse cells that the reach does not guarantee to have injective charts.
 
     Raises
     ------
     ValueError
-        If the cells are too large for the reach (it names the least count that does), or the lattice is too small for
-        so many.
+        If the cells are too large for the reach (it names the least count that does), the lattice is too small for
+        so many, or lattice or bases are more than memory should hold (it names how many do).
     """
-    positive(count, "count")
-    if positive(points, "points") > MOST:
-        raise ValueError(f"points is {points}; it must be at most {MOST}")
-    cloud, hole = lattice(manifold, points)
-    if not FEWEST * count <= points:
-        raise ValueError(f"count is {count}; it must be at most {points // FEWEST} on a lattice of points = {points}"
-                         + (f", so take points = {FEWEST * count}" if FEWEST * count <= MOST else ""))
-    if isinstance(manifold, Embedded):          # all is decided before, and so does not depend on the frame
+    if isinstance(manifold, Embedded):          # all is decided in the manifold's own space, whatever the frame
+        _holding(positive(count, "count"), manifold)
         within, frame = net_atlas(manifold.manifold, count, points, checked), manifold.frame
-        return Atlas(manifold, within.centres @ frame.T, within.low, within.high, frame @ within.bases, within.radius)
+        moved = Atlas(manifold, within.centres @ frame.T, within.low, within.high, frame @ within.bases)
+        return _proved(moved, within.radius)
+    bound = most(manifold)
+    _lattice_size(points, bound, manifold)
+    if not FEWEST * positive(count, "count") <= points:
+        raise ValueError(f"count is {shown(count)}; it must be at most {points // FEWEST} on a lattice of points = "
+                         f"{points}" + (f", so take points = {FEWEST * count}" if FEWEST * count <= bound else ""))
+    cloud, hole = lattice(manifold, points)
     centres = cloud[farthest_points(cloud, min(count, len(cloud)))]
     around = cKDTree(centres)
     radius, allowed = float(around.query(cloud)[0].max()) + hole, INJECTIVE * manifold.reach
@@ -230,7 +254,7 @@ def net_atlas(manifold, count, points=LATTICE, checked=True) -> Atlas:
                          f"lets linear charts be injective below {allowed:.3g} only; the least count is {least}"
                          + (f" on a lattice of points = {enough}" if enough != points else ""))
     bases = np.array(manifold.tangent(centres))
-    return Atlas(manifold, centres, *_boxes(cloud, hole, centres, bases, around), bases, radius)
+    return _proved(Atlas(manifold, centres, *_boxes(cloud, hole, centres, bases, around), bases), radius)
 
 
 def least_charts(manifold, points=LATTICE) -> tuple[int, int]:
@@ -243,45 +267,65 @@ def least_charts(manifold, points=LATTICE) -> tuple[int, int]:
     ValueError
         If none of at most 2 000 000 points is fine enough, or so many charts are needed that they are not counted.
     """
-    if not isinstance(manifold, Manifold):
-        raise ValueError(f"manifold is {shown(manifold)}; it must be a Manifold")
+    while isinstance(manifold, Embedded):
+        manifold = manifold.manifold
+    bound = most(manifold)
+    _lattice_size(points, bound, manifold)
     allowed = INJECTIVE * manifold.reach
     if allowed == math.inf:
         return 1, points
     while True:
         cloud, hole = lattice(manifold, points)
         if hole < allowed / 2:
-            most = max(points // FEWEST, 1), max(WORK // len(cloud), 1)
-            count = len(net_for_radius(cloud, (allowed - hole) * (1 - 1e-12), most=min(most) + 1))
-            if count <= min(most):
+            few = max(points // FEWEST, 1), max(WORK // cloud.size, 1)
+            count = len(net_for_radius(cloud, (allowed - hole) * (1 - 1e-12), most=min(few) + 1))
+            if count <= min(few):
                 return count, points
-            if count > WORK // (2 * len(cloud)) or points == MOST:      # the next lattice could not count as many
+            if count > WORK // (2 * cloud.size) or points == bound:     # the next lattice could not count as many
                 raise ValueError(f"manifold has reach {manifold.reach:.3g} and dimension {manifold.dimension}; it "
                                  f"needs more than {count - 1} charts within {allowed:.3g}")
-        elif points == MOST:
+        elif points == bound:
             raise ValueError(f"manifold has reach {manifold.reach:.3g} and dimension {manifold.dimension}; a lattice "
-                             f"of {MOST} points has holes of {hole:.3g} and is too coarse for charts within "
+                             f"of {bound} points has holes of {hole:.3g} and is too coarse for charts within "
                              f"{allowed:.3g}")
-        points = min(MOST, 2 * points)
+        points = min(bound, 2 * points)
+
+
+def _lattice_size(points, bound, manifold):
+    if positive(points, "points") > bound:
+        raise ValueError(f"points is {shown(points)}; it must be at most {bound} in {manifold.ambient} dimensions")
+
+
+def _holding(count, manifold):
+    """Refuse more charts than have bases of as many entries as a lattice may have coordinates."""
+    most_charts = NUMBERS // (manifold.ambient * manifold.dimension)
+    if count > most_charts:
+        raise ValueError(f"count is {shown(count)}; it must be at most {most_charts} in {manifold.ambient} dimensions")
+
+
+def _proved(atlas, radius):
+    """The atlas with a radius that somebody has proved."""
+    object.__setattr__(atlas, "radius", float(radius))
+    return atlas
 
 
 def _boxes(cloud, hole, centres, bases, around):
     """Boxes in the charts that contain the cells: of the lattice points nearly in the cell, widened by the hole."""
-    near = min(len(centres), 8)
-    while True:
-        distance, chart = around.query(cloud, k=np.arange(1, near + 1))
-        mine = distance <= distance[:, :1] + 2 * hole
-        if near == len(centres) or not mine[:, -1].any():
-            break
-        near = min(len(centres), 2 * near)
-    rows, columns = np.nonzero(mine)
-    chart = chart[rows, columns]
     low = np.full((len(centres), bases.shape[2]), math.inf)
-    high = -low
-    for part in np.array_split(np.arange(len(rows)), max(1, len(rows) // 100_000)):
-        image = np.einsum("nj,njd->nd", cloud[rows[part]] - centres[chart[part]], bases[chart[part]])
-        np.minimum.at(low, chart[part], image)
-        np.maximum.at(high, chart[part], image)
+    high, near = -low, min(len(centres), 8)
+    for part in np.array_split(cloud, math.ceil(len(cloud) / 10_000)):
+        while True:
+            distance, chart = around.query(part, k=np.arange(1, near + 1))
+            mine = distance <= distance[:, :1] + 2 * hole
+            if near == len(centres) or not mine[:, -1].any():
+                break
+            near = min(len(centres), 2 * near)
+        rows, columns = np.nonzero(mine)
+        chart = chart[rows, columns]
+        for few in np.array_split(np.arange(len(rows)), math.ceil(len(rows) * bases[0].size / 10**7)):
+            image = np.einsum("nj,njd->nd", part[rows[few]] - centres[chart[few]], bases[chart[few]])
+            np.minimum.at(low, chart[few], image)
+            np.maximum.at(high, chart[few], image)
     return low - hole, high + hole
 
 
@@ -301,9 +345,8 @@ def curve_atlas(manifold, count) -> Atlas:
     else:
         raise ValueError(f"manifold is {shown(manifold)}; it must be a circle or a HomogeneousCurve, embedded or not")
     positive(count, "count")
-    half, turned, most = math.pi / count, math.pi / (harmonics + 1), 10**8 // manifold.ambient
-    if count > most:
-        raise ValueError(f"count is {count}; it must be at most {most} in {manifold.ambient} dimensions")
+    _holding(count, manifold)
+    half, turned = math.pi / count, math.pi / (harmonics + 1)
     if not count > harmonics + 1:
         raise ValueError(f"{count} arcs have linear charts that turn back {turned:.3g} from their centres, within half "
                          f"an arc, {half:.3g}; the least count is {harmonics + 2}")
@@ -314,7 +357,7 @@ def curve_atlas(manifold, count) -> Atlas:
     for box, side in zip((low, high), ends, strict=True):
         end = curve.embed([[side]]) - curve.embed([[0.0]])
         box[:] = end @ curve.tangent(curve.embed([[0.0]]))[0]           # all arcs are alike
-    return Atlas(manifold, centres, low, high, bases, float(np.linalg.norm(end)))
+    return _proved(Atlas(manifold, centres, low, high, bases), np.linalg.norm(end))
 
 
 def torus_atlas(dimension, count, frame=None) -> Atlas:
@@ -325,9 +368,11 @@ def torus_atlas(dimension, count, frame=None) -> Atlas:
     manifold = flat_torus(dimension)
     _product(count, 3, dimension)
     manifold = manifold if frame is None else Embedded(manifold, frame)
+    _holding(count**dimension, manifold)
     centres = manifold.embed(2 * math.pi / count * _grid(dimension, count))
     high = np.full((len(centres), dimension), math.sin(math.pi / count))
-    return Atlas(manifold, centres, -high, high, None, 2 * math.sin(math.pi / (2 * count)) * math.sqrt(dimension))
+    radius = 2 * math.sin(math.pi / (2 * count)) * math.sqrt(dimension)
+    return _proved(Atlas(manifold, centres, -high, high), radius)
 
 
 def cube_atlas(dimension, count, frame=None) -> Atlas:
@@ -335,9 +380,10 @@ def cube_atlas(dimension, count, frame=None) -> Atlas:
     cube = Cube(dimension)
     _product(count, 1, dimension)
     manifold = cube if frame is None else Embedded(cube, frame)
+    _holding(count**dimension, manifold)
     centres = manifold.embed((_grid(dimension, count) + 0.5) / count)
     high = np.full((len(centres), dimension), 0.5 / count)
-    return Atlas(manifold, centres, -high, high, None, 0.5 / count * math.sqrt(dimension))
+    return _proved(Atlas(manifold, centres, -high, high), 0.5 / count * math.sqrt(dimension))
 
 
 def _product(value, least, dimension):

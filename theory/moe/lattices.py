@@ -7,7 +7,8 @@ A point whose parameters are within ``s_i / 2`` of those of a lattice point is t
 
 the length of the path that is straight in the parameters.  The largest of these is the *hole*: every point of M is
 within it of a point of the lattice.  Steps are so chosen that ``L_i s_i`` is about the same everywhere: on a sphere
-and a ring torus a ring of latitude has as many points as it is long.
+and a ring torus a ring of latitude has as many points as it is long.  Sides of the manifold that are shorter than the
+step get one point, and the step is that of the other sides.
 
 If ``dist(y, C) <= r`` for every lattice point y then ``dist(x, C) <= r + hole`` for every x in M.
 """
@@ -22,8 +23,12 @@ from .manifolds import Cube, Embedded, HomogeneousCurve, Manifold, Product, Ring
 
 MOST = 2_000_000
 """Points that a lattice may be asked to have."""
+NUMBERS = 3 * 10**7
+"""Coordinates that a lattice may be asked to have, all of its points together."""
 DIMENSION = 6
 """Largest dimension of a manifold with a lattice: beyond, points are too many or holes too large."""
+MANY = 4
+"""How many times as many points as may be asked for a lattice may have, because numbers of steps are rounded."""
 GOLDEN = (math.sqrt(5) - 1) / 2
 ROUNDING = 1 + 1e-9
 """What a hole is widened by, for coordinates are rounded."""
@@ -36,8 +41,9 @@ def lattice(manifold, count) -> tuple[np.ndarray, float]:
     ----------
     manifold : Manifold
         Of dimension at most 6.
-    count : int, in [1, 2 000 000]
-        About how many points; steps are rounded in each dimension, so for d > 3 it may be some times as many.
+    count : int, in [1, most(manifold)]
+        About how many points; numbers of steps are rounded in each dimension, so there may be up to about twice as
+        many, for d > 3 some times as many, but never more than four times :func:`most`.
 
     Returns
     -------
@@ -50,19 +56,50 @@ def lattice(manifold, count) -> tuple[np.ndarray, float]:
     ValueError
         For anything but a manifold, or a dimension or count out of range.
     """
+    bound = most(manifold)
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count <= bound:
+        raise ValueError(f"count is {shown(count)}; it must be an integer in [1, {bound}]"
+                         + (f" in {manifold.ambient} dimensions" if bound < MOST else ""))
+    parameters, hole = _lattice(manifold, _step(_sides(manifold), count))
+    _fitting(len(parameters), MANY * bound)
+    return manifold.embed(parameters), hole * ROUNDING
+
+
+def most(manifold) -> int:
+    """The largest number of points that a lattice on this manifold may be asked to have.
+
+    It is 2 000 000, or what makes 30 000 000 coordinates if that is less.
+
+    Raises
+    ------
+    ValueError
+        For anything but a manifold, or one whose dimension is more than 6.
+    """
     if not isinstance(manifold, Manifold):
         raise ValueError(f"manifold is {shown(manifold)}; it must be a Manifold")
     if manifold.dimension > DIMENSION:
         raise ValueError(f"manifold has dimension {manifold.dimension}; a lattice has one of at most {DIMENSION}")
-    if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count <= MOST:
-        raise ValueError(f"count is {shown(count)}; it must be an integer in [1, {MOST}]")
-    parameters, hole = _lattice(manifold, (volume(manifold) / count) ** (1 / manifold.dimension))
-    return manifold.embed(parameters), hole * ROUNDING
+    return max(1, min(MOST, NUMBERS // manifold.ambient))
+
+
+def _step(sides, count):
+    """The step of about so many points: the product of ``volume / step^d`` over the sides at least a step long."""
+    sides = sorted(sides, key=lambda side: side[1] / side[0])            # by the logarithm of their length
+    while True:
+        step = (sum(log for _, log in sides) - math.log(count)) / sum(dimension for dimension, _ in sides)
+        if len(sides) == 1 or sides[0][1] / sides[0][0] >= step:
+            return math.exp(step)
+        sides = sides[1:]
+
+
+def volume(manifold) -> float:
+    """Length, area or volume of a manifold: its measure of dimension d."""
+    return float(np.exp(sum(log for _, log in _sides(manifold))))
 
 
 @singledispatch
-def volume(manifold) -> float:
-    """Length, area or volume of a manifold: its measure of dimension d."""
+def _sides(manifold):
+    """Dimensions and logarithms of the volumes of what the lattice is a product of, a list of pairs."""
     raise ValueError(f"manifold is {shown(manifold)}; it must be one of theory.moe.manifolds")
 
 
@@ -72,10 +109,11 @@ def _lattice(manifold, step):
     raise ValueError(f"manifold is {shown(manifold)}; it must be one of theory.moe.manifolds")
 
 
-@volume.register
-def _(manifold: Sphere) -> float:
+@_sides.register
+def _(manifold: Sphere):
     half = (manifold.dimension + 1) / 2
-    return 2 * math.pi**half / math.gamma(half) * manifold.radius**manifold.dimension
+    whole = math.log(2) + half * math.log(math.pi) - math.lgamma(half)
+    return [(manifold.dimension, whole + manifold.dimension * math.log(manifold.radius))]
 
 
 @_lattice.register
@@ -104,9 +142,9 @@ def _rings(dimension, step):
     return np.concatenate(parts), hole
 
 
-@volume.register
-def _(manifold: HomogeneousCurve) -> float:
-    return 2 * math.pi * manifold.speed
+@_sides.register
+def _(manifold: HomogeneousCurve):
+    return [(1, math.log(2 * math.pi * manifold.speed))]
 
 
 @_lattice.register
@@ -115,9 +153,9 @@ def _(manifold: HomogeneousCurve, step):
     return angles[:, None], half * manifold.speed
 
 
-@volume.register
-def _(manifold: RingTorus) -> float:
-    return 4 * math.pi**2 * manifold.major * manifold.minor
+@_sides.register
+def _(manifold: RingTorus):
+    return [(1, math.log(2 * math.pi * radius)) for radius in (manifold.major, manifold.minor)]
 
 
 @_lattice.register
@@ -133,9 +171,9 @@ def _(manifold: RingTorus, step):
     return np.concatenate(parts), hole
 
 
-@volume.register
-def _(manifold: SwissRoll) -> float:
-    return manifold.length * manifold.height
+@_sides.register
+def _(manifold: SwissRoll):
+    return [(1, math.log(length)) for length in (manifold.length, manifold.height)]
 
 
 @_lattice.register
@@ -146,9 +184,9 @@ def _(manifold: SwissRoll, step):
     return manifold.parameters(manifold.place(uniforms)), math.hypot(half, side)
 
 
-@volume.register
-def _(manifold: Cube) -> float:
-    return 1.0
+@_sides.register
+def _(manifold: Cube):
+    return [(1, 0.0)] * manifold.dimension
 
 
 @_lattice.register
@@ -157,9 +195,9 @@ def _(manifold: Cube, step):
     return _pairs([side[:, None]] * manifold.dimension), half * math.sqrt(manifold.dimension)
 
 
-@volume.register
-def _(manifold: Product) -> float:
-    return math.prod(volume(factor) for factor in manifold.factors)
+@_sides.register
+def _(manifold: Product):
+    return [side for factor in manifold.factors for side in _sides(factor)]
 
 
 @_lattice.register
@@ -168,9 +206,9 @@ def _(manifold: Product, step):
     return _pairs(parts), math.hypot(*holes)
 
 
-@volume.register
-def _(manifold: Embedded) -> float:
-    return volume(manifold.manifold)
+@_sides.register
+def _(manifold: Embedded):
+    return _sides(manifold.manifold)
 
 
 @_lattice.register
@@ -184,7 +222,14 @@ def _middles(length, step):
     return (np.arange(count) + 0.5) * (length / count), length / (2 * count)
 
 
+def _fitting(points, bound):
+    if points > bound:
+        raise ValueError(f"a lattice of {points} points would do, with steps rounded; it must be of at most {bound}: "
+                         "ask for fewer")
+
+
 def _pairs(parts):
     """All combinations of the rows of the parts, side by side."""
+    _fitting(math.prod(map(len, parts)), MANY * MOST)
     places = np.meshgrid(*(np.arange(len(part)) for part in parts), indexing="ij")
     return np.hstack([part[place.ravel()] for part, place in zip(parts, places, strict=True)])

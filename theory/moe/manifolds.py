@@ -8,6 +8,10 @@ on M (Federer 1959, Thm 4.18):
 
 Everything here is deterministic: who wants random points passes uniform numbers to :meth:`place`, which maps the unit
 cube to M so that volume is preserved up to a constant.
+
+All methods take arrays of two axes, a row for each point, and raise ValueError, in one line that names the row, for
+anything but finite real numbers of the right shape.  Parameters may leave their ranges, where angles go round and a
+manifold with a boundary is continued beyond it; the numbers given to ``place`` must be in [0, 1].
 """
 
 import math
@@ -49,14 +53,12 @@ class Manifold:
         Raises
         ------
         ValueError
-            For another shape, or if a point is off the manifold; it names the distance.
+            For another shape, infinity or NaN, or if a point is off the manifold; it names the distance.
         """
-        points = numbers(points, "points")
-        if points.ndim != 2 or points.shape[1] != self.ambient:
-            raise ValueError(f"points have shape {points.shape}; it must be (N, {self.ambient})")
+        points = _rows(points, self.ambient)
         miss = np.linalg.norm(points - self.embed(self.parameters(points)), axis=1)
         if not (miss <= ON * self.size).all():
-            worst = int(np.argmax(np.where(np.isnan(miss), np.inf, miss)))
+            worst = int(np.argmax(miss))
             raise ValueError(f"point {worst} is {miss[worst]:.3g} off the manifold; it must be within "
                              f"{ON * self.size:.1g}, which rounding explains")
         return points
@@ -88,7 +90,7 @@ class Sphere(Manifold):
 
     def embed(self, parameters) -> np.ndarray:
         """Points of the angles: the first in [0, 2 pi), the others in [0, pi]."""
-        angle = _parameters(parameters, self.dimension)
+        angle = _rows(parameters, self.dimension, "parameters")
         points = np.stack([np.cos(angle[:, 0]), np.sin(angle[:, 0])], axis=1)
         for polar in angle.T[1:]:
             points = np.column_stack([np.sin(polar)[:, None] * points, np.cos(polar)])
@@ -96,12 +98,14 @@ class Sphere(Manifold):
 
     def parameters(self, points) -> np.ndarray:
         """Angles of the nearest points on M, shape (N, d)."""
+        points = _rows(points, self.ambient)
         azimuth = np.arctan2(points[:, 1], points[:, 0]) % (2 * math.pi)
         rings = np.sqrt(np.cumsum(np.square(points), axis=1))
         return np.column_stack([azimuth, np.arctan2(rings[:, 1:-1], points[:, 2:])])
 
     def tangent(self, points) -> np.ndarray:
         """Orthonormal bases of the tangent spaces, shape (N, D, d)."""
+        points = _rows(points, self.ambient)
         angle = self.parameters(points)
         place = np.stack([np.cos(angle[:, 0]), np.sin(angle[:, 0])], axis=1)
         bases = np.zeros((len(angle), self.ambient, self.dimension))
@@ -113,8 +117,8 @@ class Sphere(Manifold):
         return bases
 
     def place(self, uniforms) -> np.ndarray:
-        """Points for numbers in [0, 1)^d, uniform on M for uniform numbers: ``sin^2(p_k / 2)`` is Beta(k/2, k/2)."""
-        uniforms = _parameters(uniforms, self.dimension)
+        """Points for numbers in [0, 1]^d, uniform on M for uniform numbers: ``sin^2(p_k / 2)`` is Beta(k/2, k/2)."""
+        uniforms = _uniforms(uniforms, self.dimension)
         polar = [np.arccos(1 - 2 * (number if order == 2 else betaincinv(order / 2, order / 2, number)))
                  for order, number in enumerate(uniforms.T[1:], start=2)]
         return self.embed(np.column_stack([2 * math.pi * uniforms[:, 0], *polar]))
@@ -162,24 +166,26 @@ class HomogeneousCurve(Manifold):
 
     def embed(self, parameters) -> np.ndarray:
         """Points of the parameters t in [0, 2 pi), shape (N, 1)."""
-        angle = _parameters(parameters, 1) * np.arange(1, self.harmonics + 1)
+        angle = _rows(parameters, 1, "parameters") * np.arange(1, self.harmonics + 1)
         pairs = self.amplitudes[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=2)
         return pairs.reshape(len(angle), -1)
 
     def parameters(self, points) -> np.ndarray:
         """t of points on M, shape (N, 1): the angle of the first pair."""
+        points = _rows(points, self.ambient)
         return np.arctan2(points[:, 1], points[:, 0])[:, None] % (2 * math.pi)
 
     def tangent(self, points) -> np.ndarray:
         """Unit tangents, shape (N, D, 1)."""
+        points = _rows(points, self.ambient)
         order = np.arange(1, self.harmonics + 1)
         angle = self.parameters(points) * order
         pairs = (order * self.amplitudes)[:, None] * np.stack([-np.sin(angle), np.cos(angle)], axis=2)
         return pairs.reshape(len(angle), -1, 1) / self.speed
 
     def place(self, uniforms) -> np.ndarray:
-        """Points for numbers in [0, 1), uniform in length for uniform numbers."""
-        return self.embed(2 * math.pi * _parameters(uniforms, 1))
+        """Points for numbers in [0, 1], uniform in length for uniform numbers."""
+        return self.embed(2 * math.pi * _uniforms(uniforms, 1))
 
 
 @dataclass(frozen=True)
@@ -208,18 +214,20 @@ class RingTorus(Manifold):
 
     def embed(self, parameters) -> np.ndarray:
         """Points of (angle around the axis, angle around the tube)."""
-        around, tube = _parameters(parameters, 2).T
+        around, tube = _rows(parameters, 2, "parameters").T
         ring = self.major + self.minor * np.cos(tube)
         return np.stack([ring * np.cos(around), ring * np.sin(around), self.minor * np.sin(tube)], axis=1)
 
     def parameters(self, points) -> np.ndarray:
         """Angles of the nearest points on M, shape (N, 2)."""
+        points = _rows(points, self.ambient)
         around = np.arctan2(points[:, 1], points[:, 0])
         tube = np.arctan2(points[:, 2], np.hypot(points[:, 0], points[:, 1]) - self.major)
         return np.stack([around, tube], axis=1) % (2 * math.pi)
 
     def tangent(self, points) -> np.ndarray:
         """Orthonormal bases of the tangent spaces, shape (N, 3, 2)."""
+        points = _rows(points, self.ambient)
         around, tube = self.parameters(points).T
         zero = np.zeros_like(around)
         first = np.stack([-np.sin(around), np.cos(around), zero], axis=1)
@@ -227,8 +235,8 @@ class RingTorus(Manifold):
         return np.stack([first, second], axis=2)
 
     def place(self, uniforms) -> np.ndarray:
-        """Points for numbers in [0, 1)^2, uniform in area for uniform numbers (Kepler's equation, by Newton)."""
-        uniforms = _parameters(uniforms, 2)
+        """Points for numbers in [0, 1]^2, uniform in area for uniform numbers (Kepler's equation, by Newton)."""
+        uniforms = _uniforms(uniforms, 2)
         mean, ratio = 2 * math.pi * uniforms[:, 1], self.minor / self.major
         tube = mean.copy()
         for _ in range(60):
@@ -261,28 +269,31 @@ class SwissRoll(Manifold):
 
     def embed(self, parameters) -> np.ndarray:
         """Points of (t, h)."""
-        turn, height = _parameters(parameters, 2).T
+        turn, height = _rows(parameters, 2, "parameters").T
         return np.stack([turn * np.cos(turn), height, turn * np.sin(turn)], axis=1)
 
     def parameters(self, points) -> np.ndarray:
         """(t, h) of points on M: t is the distance from the axis; cut to their ranges."""
+        points = _rows(points, self.ambient)
         turn = np.clip(np.hypot(points[:, 0], points[:, 2]), self.first, self.last)
         return np.stack([turn, np.clip(points[:, 1], 0, self.height)], axis=1)
 
     def retract(self, points) -> np.ndarray:
         """Points moved onto the sheet continued beyond its boundary."""
+        points = _rows(points, self.ambient)
         return self.embed(np.stack([np.hypot(points[:, 0], points[:, 2]), points[:, 1]], axis=1))
 
     def tangent(self, points) -> np.ndarray:
         """Orthonormal bases of the tangent spaces, of the sheet continued beyond its boundary; shape (N, 3, 2)."""
+        points = _rows(points, self.ambient)
         turn = np.hypot(points[:, 0], points[:, 2])
         zero, one = np.zeros_like(turn), np.ones_like(turn)
         along = np.stack([np.cos(turn) - turn * np.sin(turn), zero, np.sin(turn) + turn * np.cos(turn)], axis=1)
         return np.stack([along / np.hypot(1, turn)[:, None], np.stack([zero, one, zero], axis=1)], axis=2)
 
     def place(self, uniforms) -> np.ndarray:
-        """Points for numbers in [0, 1)^2, uniform in area for uniform numbers (arc length inverted by Newton)."""
-        uniforms = _parameters(uniforms, 2)
+        """Points for numbers in [0, 1]^2, uniform in area for uniform numbers (arc length inverted by Newton)."""
+        uniforms = _uniforms(uniforms, 2)
         begin, end = _arc(self.first), _arc(self.last)
         wanted = begin + (end - begin) * uniforms[:, 0]
         turn = np.sqrt(2 * wanted)
@@ -311,21 +322,24 @@ class Cube(Manifold):
 
     def embed(self, parameters) -> np.ndarray:
         """The parameters themselves."""
-        return _parameters(parameters, self.dimension).copy()
+        return _rows(parameters, self.dimension, "parameters")
 
     def parameters(self, points) -> np.ndarray:
         """The points, cut to the cube."""
-        return np.clip(points, 0, 1)
+        return np.clip(_rows(points, self.ambient), 0, 1)
 
     def retract(self, points) -> np.ndarray:
         """The points: the whole space continues the cube."""
-        return np.asarray(points, dtype=float)
+        return _rows(points, self.ambient)
 
     def tangent(self, points) -> np.ndarray:
         """The unit vectors, shape (N, D, D)."""
+        points = _rows(points, self.ambient)
         return np.broadcast_to(np.eye(self.dimension), (len(points), self.dimension, self.dimension))
 
-    place = embed
+    def place(self, uniforms) -> np.ndarray:
+        """The numbers in [0, 1]^D themselves."""
+        return _uniforms(uniforms, self.dimension)
 
 
 @dataclass(frozen=True)
@@ -352,11 +366,12 @@ class Product(Manifold):
 
     def split(self, points) -> list:
         """The coordinates of every factor, a list of arrays of shape (N, D_l)."""
-        return np.split(points, np.cumsum([factor.ambient for factor in self.factors])[:-1], axis=1)
+        ends = np.cumsum([factor.ambient for factor in self.factors])
+        return np.split(_rows(points, self.ambient), ends[:-1], axis=1)
 
     def embed(self, parameters) -> np.ndarray:
         """Points of the factors' parameters side by side."""
-        parts = self._parts(_parameters(parameters, self.dimension))
+        parts = self._parts(_rows(parameters, self.dimension, "parameters"))
         return np.hstack([factor.embed(part) for factor, part in zip(self.factors, parts, strict=True)])
 
     def parameters(self, points) -> np.ndarray:
@@ -370,6 +385,7 @@ class Product(Manifold):
 
     def tangent(self, points) -> np.ndarray:
         """Block diagonal bases of the tangent spaces, shape (N, D, d)."""
+        points = _rows(points, self.ambient)
         bases = np.zeros((len(points), self.ambient, self.dimension))
         row = column = 0
         for factor, part in zip(self.factors, self.split(points), strict=True):
@@ -378,8 +394,8 @@ class Product(Manifold):
         return bases
 
     def place(self, uniforms) -> np.ndarray:
-        """Points for numbers in [0, 1)^d, uniform on M for uniform numbers."""
-        parts = self._parts(_parameters(uniforms, self.dimension))
+        """Points for numbers in [0, 1]^d, uniform on M for uniform numbers."""
+        parts = self._parts(_uniforms(uniforms, self.dimension))
         return np.hstack([factor.place(part) for factor, part in zip(self.factors, parts, strict=True)])
 
     def _parts(self, parameters):
@@ -429,18 +445,18 @@ class Embedded(Manifold):
 
     def parameters(self, points) -> np.ndarray:
         """Parameters of the nearest points on M."""
-        return self.manifold.parameters(points @ self.frame)
+        return self.manifold.parameters(_rows(points, self.ambient) @ self.frame)
 
     def retract(self, points) -> np.ndarray:
         """Points moved into the manifold's space, and onto it there."""
-        return self.manifold.retract(points @ self.frame) @ self.frame.T
+        return self.manifold.retract(_rows(points, self.ambient) @ self.frame) @ self.frame.T
 
     def tangent(self, points) -> np.ndarray:
         """Orthonormal bases of the tangent spaces, shape (N, D, d)."""
-        return self.frame @ self.manifold.tangent(points @ self.frame)
+        return self.frame @ self.manifold.tangent(_rows(points, self.ambient) @ self.frame)
 
     def place(self, uniforms) -> np.ndarray:
-        """Points in R^D for numbers in [0, 1)^d."""
+        """Points in R^D for numbers in [0, 1]^d."""
         return self.manifold.place(uniforms) @ self.frame.T
 
 
@@ -499,10 +515,22 @@ def _arc(turn):
     return (turn * np.hypot(1, turn) + np.arcsinh(turn)) / 2
 
 
-def _parameters(values, dimension):
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 2 or array.shape[1] != dimension:
-        raise ValueError(f"parameters have shape {array.shape}; it must be (N, {dimension})")
+def _rows(values, columns, name="points"):
+    """Rows of finite numbers, as a new array of shape (N, columns)."""
+    array = numbers(values, name)
+    if array.ndim != 2 or array.shape[1] != columns:
+        raise ValueError(f"{name} have shape {array.shape}; it must be (N, {columns})")
+    if not np.isfinite(array).all():
+        row = int(np.argmin(np.isfinite(array).all(axis=1)))
+        raise ValueError(f"{name}[{row}] is {shown(array[row].tolist())}; it must be finite")
+    return array
+
+
+def _uniforms(values, columns):
+    array = _rows(values, columns, "uniforms")
+    if not ((array >= 0) & (array <= 1)).all():
+        row, column = np.argwhere(~((array >= 0) & (array <= 1)))[0]
+        raise ValueError(f"uniforms[{row}, {column}] is {array[row, column]:.6g}; it must be in [0, 1]")
     return array
 
 

@@ -65,11 +65,6 @@ def nearest(points, centres) -> tuple[np.ndarray, np.ndarray]:
     return cKDTree(centres).query(points)
 
 
-def covering_radius(points, centres) -> float:
-    """The greatest distance of a point from the nearest centre: r_max on these points, not between them."""
-    return float(nearest(points, centres)[0].max())
-
-
 @njit(cache=True)
 def _farthest(points, most, within, first):
     """Indices in order, until there are so many or no squared distance from them is `within` or more."""
