@@ -10,14 +10,14 @@ from ...theory.moe.manifolds import Embedded, HomogeneousCurve, circle
 from .. import judges
 from ..claim import claim
 from .paper import MOE
-from .rates import around_zero, bound, cusped, depth_two, exchanged, judged, kinked, sine
+from .rates import KINDS, around_zero, cusped, depth_two, exchanged, judged, reported, shape
 
 PROFILES = {"sin t": np.sin, "sin 6t": lambda angle: np.sin(6 * angle),
             "exp 2cos 3t": lambda angle: np.exp(2 * np.cos(3 * angle))}
 """Functions of the angle, from flat to steep."""
 WIDTHS = (8, 16, 32, 64, 128)
 WIDEST = (144, 216, 324)
-"""m in :func:`theorem_4_8_rate`; 2 D + E + 1 is at most 60 and E^2/6 at most 122."""
+"""m in :func:`theorem_4_8_rate`."""
 
 
 @claim("chart_error_adds", topic="moe", paper=MOE, where="Thm 4.8, second bound", stance="reconstructed",
@@ -41,36 +41,42 @@ def _(effort):
     return _bounds(effort, lambda function, chart, slope: function)
 
 
-@claim("theorem_4_8_rate", topic="moe", paper=MOE, where="Thm 4.8", stance="stated",
-       statement="regular atlas, depth 2, E 3-layer experts a layer, width m >= E^2/6: error O~(m^-(kappa/d ^ 1/2))")
+@claim("theorem_4_8_rate", topic="moe", paper=MOE, where="Thm 4.8", stance="reconstructed",
+       statement="curved charts, depth 2, E 3-layer experts of width m: order >= kappa/d ^ 1/2, on T^3 of f(sum t_i)")
 def theorem_4_8_rate(effort):
     """Charts are angles: a circle in R^16, E = 4; a curve that fills R^8, E = 13; T^3 in R^16, E = 27.
 
-    The construction is ours: first layer x -> (x, tau(x), 1), the second's gate reads tau, experts are g o psi; m is
-    the width of the widest, 144 .. 324.  On T^3 functions are those of t_1 + t_2 + t_3, of which an explicit g of one
-    hidden layer is known.  The bound is one-sided, m^-1/2, or m^-1/3 for kappa = 1 and d = 3; the networks have order
-    2.  The margin, 0.05, is set.
+    The construction is ours: first layer x -> (x, tau(x), 1), the second's gate reads tau, experts are g o psi.  Judged
+    are depth, layers of experts and of gates, and the width of the widest network, m = 144 .. 324.  On T^3 functions
+    are those of t_1 + t_2 + t_3, of which an explicit g of one hidden layer is known; as they have one variable 1/2 is
+    judged there too, and |t|^0.35 fails though its order is above kappa/d = 1/3 of the bound.  What d costs other
+    functions is left open.  f is smooth or barely C^1, of order 1.1.  The margin, 0.05, is set.
     """
     return _rates(effort)
 
 
 @theorem_4_8_rate.control("a chart of 4 neurons whatever m: its own error stays")
 def _(effort):
-    return _rates(effort, coarse=4)
+    return _rates(effort, names=["circle in R^16"], coarse=4)
 
 
 @theorem_4_8_rate.control("the experts of neighbouring charts exchanged")
 def _(effort):
-    return _rates(effort, change=exchanged)
+    return _rates(effort, names=["circle in R^16", "T^3 in R^16"], change=exchanged)
 
 
-@theorem_4_8_rate.control("f ~ |t|^(1/5), which is not C^1: order 1/5")
+@theorem_4_8_rate.control("|t_1 + t_2 + t_3|^0.35 on T^3, which is not C^1")
 def _(effort):
-    return _rates(effort, kinds={"kappa=1": cusped})
+    return _rates(effort, names=["T^3 in R^16"], kinds={"not C^1": cusped})
+
+
+@theorem_4_8_rate.control("experts of twice the width")
+def _(effort):
+    return _rates(effort, names=["circle in R^16"], factor=2)
 
 
 def _bounds(effort, bound):
-    parts = {}
+    parts, widest = {}, {}
     for name, profile in PROFILES.items():
         for count in (3, 4, 8):
             atlas, half = charts.curve_atlas(Embedded(circle(), orthonormal_frame(16, 2)), count), math.pi / count
@@ -83,7 +89,6 @@ def _bounds(effort, bound):
             values = profile(centres + fine)
             slope = np.abs(np.diff(values, axis=1)).max() / (fine[1] - fine[0])
             sample = atlas.manifold.embed((centres + fine[::10]).reshape(-1, 1))
-            wanted = profile((centres + fine[::10]).ravel())
             left, right = [], []
             for width in WIDTHS:
                 nodes = np.linspace(-half, half, width + 1)
@@ -92,29 +97,33 @@ def _bounds(effort, bound):
                 function = max(np.abs(np.interp(fine, nodes, profile(centre + nodes)) - row).max()
                                for centre, row in zip(centres, values, strict=True))
                 layer, _ = shallow.curved_chart_layer(atlas, lambda x, f=profile: f(angle(x)), width)
-                left.append(np.abs(layer(sample)[:, 0] - wanted).max())
+                case = assembled_error(layer, lambda x, f=profile: f(angle(x)), atlas, sample, rounds=0)
+                left.append(case.error)
                 right.append(bound(function, chart, slope))
             parts[f"{name}, E={count}"] = judges.inequality(left, right, rtol=1e-6, at={"m": WIDTHS})
-    return judges.every(**parts)
+            widest[f"{name}, E={count}"] = case
+    return reported(parts, widest)
 
 
-def _rates(effort, kinds=None, change=lambda layer: layer, coarse=None):
-    kinds = kinds or {"smooth": sine, "kappa=1": kinked}
-    atlases = {"circle in R^16": charts.curve_atlas(Embedded(circle(), orthonormal_frame(16, 2)), 4),
-               "curve in R^8": charts.curve_atlas(HomogeneousCurve(4), 13),
-               "T^3 in R^16": charts.torus_atlas(3, 3, orthonormal_frame(16, 6))}
-    found, least = {}, {}
-    for name, atlas in atlases.items():
+def _rates(effort, names=None, kinds=KINDS, change=lambda layer: layer, coarse=None, factor=1):
+    made = {"circle in R^16": lambda: charts.curve_atlas(Embedded(circle(), orthonormal_frame(16, 2)), 4),
+            "curve in R^8": lambda: charts.curve_atlas(HomogeneousCurve(4), 13),
+            "T^3 in R^16": lambda: charts.torus_atlas(3, 3, orthonormal_frame(16, 6))}
+    found = {}
+    for name, make in made.items():
+        if names is not None and name not in names:
+            continue
+        atlas = make()
         manifold, dimension = atlas.manifold, atlas.manifold.dimension
         sample = np.concatenate([points_on(manifold, effort.choose(3000, 100_000), seed=4), around_zero(manifold)])
         for kind, profile in kinds.items():
             def function(points, profile=profile, manifold=manifold):
                 return profile(manifold.parameters(points).sum(axis=1))
 
-            cases = []
+            found[f"{name}, {kind}"] = cases = []
             for width in WIDEST:
-                layer, _ = shallow.curved_chart_layer(atlas, function, width, coarse or width // dimension,
+                layer, _ = shallow.curved_chart_layer(atlas, function, factor * width, coarse or width // dimension,
                                                       np.ones(dimension))
-                cases.append(assembled_error(depth_two(change(layer), atlas), function, atlas, sample))
-            found[f"{name}, {kind}"], least[f"{name}, {kind}"] = cases, bound(kind, dimension)
-    return judged(found, np.array(WIDEST), least)
+                network = depth_two(change(layer), atlas)
+                cases.append((assembled_error(network, function, atlas, sample), shape(network)))
+    return judged(found, WIDEST, 3)
