@@ -347,6 +347,14 @@ ARCS = charts.curve_atlas(circle(), 6)
 SQUARE = [[1.0, 0.0], [0.0, 1.0]]
 
 
+def first(points):
+    """A function of one output."""
+    return points[:, 0]
+
+
+LAYER = shallow.linear_chart_layer(ARCS, first, 4)
+
+
 @pytest.mark.parametrize("call, words", [
     (lambda: circle().require([[1.0, 0.1]]), "point 0 is 0.00499 off the manifold"),
     (lambda: circle().require([[math.nan, 0]]), r"points\[0\] is \[nan, 0.0\]; it must be finite"),
@@ -382,6 +390,33 @@ SQUARE = [[1.0, 0.0], [0.0, 1.0]]
     (lambda: ARCS.stretch([[0.0, 0.0]]), "point 0 is 1 off the manifold"),
     (lambda: sup_error(lambda x: x, lambda x: x, circle(), [[3.0, 4.0]]), "point 0 is 4 off the manifold"),
     (lambda: sup_error(lambda x: x, lambda x: x, circle(), np.empty((0, 2))), "at least one"),
+    (lambda: points_on(circle(), 0), "count is 0; it must be an integer >= 1"),
+    (lambda: points_on(circle(), 10**12), "count is 1000000000000; it must be at most 100000000"),
+    (lambda: orthonormal_frame(10**12, 2), "ambient is 1000000000000; it must be at most 100000000 for 2 columns"),
+    (lambda: sup_error(first, lambda x: x, circle(), SQUARE), "function returns 2 numbers for a point; .* network, 1"),
+    (lambda: sup_error(lambda x: x, first, circle(), SQUARE), "function returns 1 numbers for a point; .* network, 2"),
+    (lambda: sup_error(lambda x: x[:, :0], lambda x: x[:, :0], circle(), SQUARE), "at least one"),
+    (lambda: sup_error(first, lambda x: first(x)[:1], circle(), SQUARE), r"function returns shape \(1,\) for 2 points"),
+    (lambda: sup_error(lambda x: x[0, 0], first, circle(), SQUARE), r"network returns shape \(\) for 2 points"),
+    (lambda: sup_error(first, lambda x: np.where(x[:, 0] > 0.5, math.nan, 1), circle(), SQUARE),
+     r"function returns \[nan\] at the point \[1.0, 0.0\]; it must be finite there"),
+    (lambda: sup_error(lambda x: first(x) + math.inf, first, circle(), SQUARE), r"network returns \[inf\] at the"),
+    (lambda: sup_error(lambda x: x + 1j, first, circle(), SQUARE), "values of the network are .* must be numbers"),
+    (lambda: sup_error(None, first, circle(), SQUARE), "network is None; it must be callable"),
+    (lambda: sup_error(first, 3, circle(), SQUARE), "function is 3; it must be callable"),
+    (lambda: sup_error(first, first, None, SQUARE), "manifold is None"),
+    (lambda: sup_error(first, first, circle(), None), "points have shape|points are None"),
+    (lambda: sup_error(first, first, circle(), SQUARE, "x"), r"rounds is 'x'; it must be an integer in \[0, 100\]"),
+    (lambda: sup_error(first, first, circle(), SQUARE, -1), "rounds is -1"),
+    (lambda: sup_error(first, first, circle(), SQUARE, 10**9), "rounds is 1000000000"),
+    (lambda: sup_error(first, first, circle(), SQUARE, seed=None), "seed is None"),
+    (lambda: assembled_error(None, first, ARCS, SQUARE), "network is None; it must be a MoELayer or MoE"),
+    (lambda: assembled_error(LAYER, first, None, SQUARE), "atlas is None; it must be an Atlas"),
+    (lambda: assembled_error(LAYER, None, ARCS, SQUARE), "function is None; it must be callable"),
+    (lambda: assembled_error(LAYER, lambda x: x, ARCS, SQUARE), "function returns 2 numbers for a point"),
+    (lambda: assembled_error(LAYER, lambda x: first(x) * math.nan, ARCS, SQUARE), r"function returns \[nan\]"),
+    (lambda: assembled_error(LAYER, first, ARCS, [[1.0, 0.0, 0.0]]), "points have shape"),
+    (lambda: assembled_error(LAYER, first, ARCS, SQUARE, rounds=1.5), "rounds is 1.5"),
     (lambda: ARCS.coordinates([[1.0, 0.0]], [6]), r"charts are \[6\]; they must be integers in \[0, 6\)"),
     (lambda: ARCS.coordinates([[1.0, 0.0, 0.0]], [0]), r"points have shape \(1, 3\); it must be \(N, 2\)"),
     (lambda: ARCS.coordinates([[1.0, 0.0]], [0, 1]), r"charts have shape \(2,\); it must be \(1,\)"),
