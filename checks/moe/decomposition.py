@@ -50,7 +50,7 @@ def theorem_4_8_rate(effort):
     are depth, layers of experts and of gates, and the width of the widest network, m = 144 .. 324.  On T^3 functions
     are those of t_1 + t_2 + t_3, of which an explicit g of one hidden layer is known; as they have one variable 1/2 is
     judged there too, and |t|^0.35 fails though its order is above kappa/d = 1/3 of the bound.  What d costs other
-    functions is left open.  f is smooth or barely C^1, of order 1.1.  The margin, 0.05, is set.
+    functions is left open.  f is smooth or |sin t|^1.1, barely C^1.  The margin, 0.05, is set.
     """
     return _rates(effort)
 

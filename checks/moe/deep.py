@@ -11,8 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from ...sims import streams
-from ...sims.moe.samples import assembled_error, points_on, protocol
+from ...sims.moe.samples import Assembled, assembled_error, free_active, orthonormal_frame, points_on, protocol
 from ...theory.moe import partition
 from ...theory.moe.charts import curve_atlas, net_atlas
 from ...theory.moe.identities import unrolled_deep
@@ -22,6 +21,7 @@ from ...theory.moe.shallow import curved_chart_layer, linear_chart_layer
 from .. import judges
 from ..claim import claim
 from .paper import MOE
+from .rates import exchanged
 
 SEGMENTS = 2 ** np.arange(4, 9)
 COUNT = 2**14
@@ -112,8 +112,8 @@ def _(effort):
 
 @cache
 def _atlases():
-    frame = np.linalg.qr(streams.normals(streams.key(0, "moe.deep.frame"), 0, 0, 32).reshape(16, 2).astype(float))[0]
-    return (curve_atlas(circle(), 4), curve_atlas(HomogeneousCurve(4), 13), curve_atlas(Embedded(circle(), frame), 6))
+    return (curve_atlas(circle(), 4), curve_atlas(HomogeneousCurve(4), 13),
+            curve_atlas(Embedded(circle(), orthonormal_frame(16, 2)), 6))
 
 
 def _wave(place):
@@ -148,7 +148,7 @@ def _curve_errors(segments, exchange):
     target = np.stack([_wave(place)(s) for place, s in enumerate(parameters)], axis=1)
     alone = [np.abs(layer(x)[:, 0] - f).max() for layer, x, f in zip(layers, points, target.T, strict=True)]
     if exchange:
-        layers[1] = MoELayer(layers[1].gate, layers[1].experts[::-1])
+        layers[1] = exchanged(layers[1])
     network = partition.on_product(layers)
     values, routes = network.routed(np.hstack(points))
     arcs = np.stack([_arcs(atlas, s) for atlas, s in zip(atlases, parameters, strict=True)], axis=1)
@@ -168,10 +168,9 @@ def _deep(combined, exchange=False):
                           routed=judges.equal([wrong for *_, wrong, _ in found], 0, at={"m": sizes}),
                           rate=judges.local_slopes(sizes, errors, sizes**-2.0, 0.05))
     reach = max(atlas.radius / atlas.manifold.reach for atlas in _atlases())
-    header = ("m", "sup error", "points", "mis-routed", "largest r_max/reach", "active", "parameters")
-    return replace(judged, table=(header, *(
-        (int(m), f"{error:.2g}", COUNT, wrong, f"{reach:.3f}", network.active, network.parameters)
-        for m, error, (*_, wrong, network) in zip(sizes, errors, found, strict=True))))
+    return replace(judged, table=protocol({
+        f"m={m}": Assembled(error, COUNT, wrong, reach, free_active(network.layers), network.active, network.parameters)
+        for m, error, (*_, wrong, network) in zip(sizes, errors, found, strict=True)}))
 
 
 @cache

@@ -34,11 +34,11 @@ def corollary_rate(effort):
     """Curves, d = 1: circles in R^2 and R^128, a curve that fills R^16; T^3 in R^16, E = 27; f smooth and barely C^1.
 
     The construction is ours.  Judged are depth, layers of experts and of gates, and the width of the widest network,
-    the first layer included: m = 288 .. 648.  f ~ |t|^1.1 has kappa = 1, as rough as that allows to 0.1, and order 1.1.
-    On T^3 functions are sums over the angles, of which an expert of one hidden layer is known; each summand has one
-    variable, so 1/2 is judged there too, and |t|^0.35 fails though its order is above kappa/d = 1/3 of the bound.
-    What d costs functions that vary in all variables together is left open.  The margin, 0.05, is set.  Charts of T^3
-    are products of arcs, injective though r_max/reach is above the sqrt 3 - 1 that does for every manifold.
+    the first layer included: m = 288 .. 648.  |sin t|^1.1 has kappa = 1, is as rough as that allows to 0.1, and has
+    order 1.1.  On T^3 functions are sums over the angles, of which an expert of one hidden layer is known; each summand
+    has one variable, so 1/2 is judged there too, and |t|^0.35 fails though its order is above kappa/d = 1/3 of the
+    bound.  What d costs functions that vary in all variables together is left open.  The margin, 0.05, is set.  Charts
+    of T^3 are products of arcs, injective though r_max/reach is above the sqrt 3 - 1 that does for every manifold.
     """
     return _corollary(effort)
 
