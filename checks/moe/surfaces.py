@@ -254,15 +254,14 @@ def _curves(effort, what=None, chart=True):
     for ambient in (2, 4, 16, 64, 256):
         curve, count = HomogeneousCurve(ambient // 2), ambient + 2
         atlas = _curve_layer(curve, count, width)[0]
-        cells, fine = np.arange(count), width * (effort.choose(256, 2048) // count | 1)     # odd: middles among them
-        inside = (np.arange(fine) + 0.5) / fine * 2 - 1
-        angles = 2 * math.pi / count * cells[:, None] + math.pi / count * inside
+        centres, many = 2 * math.pi / count * np.arange(count)[:, None], effort.choose(256, 2048) // count | 1
+        step = (atlas.high - atlas.low)[0, 0] / (width * many)
+        inside = curve.parameters(atlas.points(0, atlas.low[0] + step * (np.arange(width * many)[:, None] + 0.5)))[:, 0]
+        angles = centres + (inside + math.pi) % (2 * math.pi) - math.pi         # in the chart equally spaced
         found = _curve(curve, count, width, what, angles.tobytes())
         cases[f"D = {ambient}"] = found
-        step = (atlas.high - atlas.low)[0, 0] / width
-        middles = atlas.points(0, atlas.low[0] + step * (np.arange(width)[:, None] + 0.5))
-        away = (curve.parameters(middles)[:, 0] + math.pi) % (2 * math.pi) - math.pi
-        law = step**2 / 8 * np.abs(_second(curve, 2 * math.pi / count * cells[:, None] + away, away, chart)).max()
+        away = (angles - centres)[0, many // 2::many]                           # the middles of the segments
+        law = (step * many)**2 / 8 * np.abs(_second(curve, centres + away, away, chart)).max()
         parts[f"D={ambient}"] = judges.bounded([found.error / law], (0.99, 1.01))
         parts[f"D={ambient}, mis-routed"] = judges.equal(found.misrouted, 0)
     return replace(judges.every(**parts), table=protocol(cases))
