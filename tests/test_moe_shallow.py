@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theorycheck.sims.moe.samples import orthonormal_frame, points_on, sup_error
+from theorycheck.checks.claim import Effort
+from theorycheck.checks.moe import rates, table_one
+from theorycheck.sims.moe.samples import PROTOCOL, Assembled, orthonormal_frame, points_on, sup_error
 from theorycheck.theory.moe import charts, dense, gates, shallow
 from theorycheck.theory.moe.experts import spline_expert
 from theorycheck.theory.moe.manifolds import (
@@ -268,6 +270,22 @@ def test_dense_width_fills_its_parameters():
     width = dense.dense_width(100, 5)
     network = spline_expert(np.ones(5), np.zeros(5), np.arange(width + 1), np.zeros(width + 1))
     assert network.parameters <= 100 < network.parameters + 7
+
+
+@pytest.mark.parametrize("judge, cases", [(table_one.table_one_separation, 5), (table_one.active_parameters, 3)])
+def test_claims_about_mixtures_say_where_points_went(judge, cases):
+    table = judge(Effort()).table
+    assert table[0] == PROTOCOL and len(table) == cases + 1
+    assert all(row[PROTOCOL.index("mis-routed")] == 0 for row in table[1:])
+
+
+@pytest.mark.parametrize("width, layers", [(648, 3), (649, 3), (648, 2)])
+def test_a_rate_needs_the_order_and_the_architecture(width, layers):
+    """|t|^0.35 has more than kappa/d = 1/3 on T^3 and is refused; so is a network of another width or depth."""
+    found = [(Assembled(m**-2.0, 10, 0, 0.5, 1, 1, 1), (2, 3, m if m < 648 else width, 1)) for m in rates.WIDTHS]
+    assert rates.judged({"one": found}, rates.WIDTHS, layers).accepted == ((width, layers) == (648, 3))
+    slow = [(case._replace(error=m**-0.35), form) for m, (case, form) in zip(rates.WIDTHS, found, strict=True)]
+    assert not rates.judged({"one": slow}, rates.WIDTHS, layers).accepted
 
 
 @pytest.mark.parametrize("call, words", [
