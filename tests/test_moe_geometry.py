@@ -335,7 +335,7 @@ def test_methods_refuse_what_are_no_points(manifold):
                                                                       else []))]
     for method, columns in methods:
         for bad in (*JUNK, np.zeros((3, columns + 1)), np.full((2, columns), math.nan),
-                    np.full((2, columns), math.inf), np.zeros((2, columns), complex)):
+                    np.full((2, columns), math.inf), np.full((2, columns), 1e200), np.zeros((2, columns), complex)):
             with pytest.raises(ValueError) as caught:
                 method(bad)
             assert "\n" not in str(caught.value)
@@ -357,12 +357,15 @@ LAYER = shallow.linear_chart_layer(ARCS, first, 4)
 
 @pytest.mark.parametrize("call, words", [
     (lambda: circle().require([[1.0, 0.1]]), "point 0 is 0.00499 off the manifold"),
-    (lambda: circle().require([[math.nan, 0]]), r"points\[0\] is \[nan, 0.0\]; it must be finite"),
+    (lambda: circle().require([[math.nan, 0]]), r"points\[0\] is \[nan, 0.0\]; it must be of numbers in"),
     (lambda: Sphere().require(np.ones((3, 2))), r"points have shape \(3, 2\); it must be \(N, 3\)"),
     (lambda: Sphere(65), r"dimension is 65; it must be an integer in \[1, 64\]"),
     (lambda: Sphere(2, -1), "radius is -1; it must be positive"),
     (lambda: RingTorus(1, 2), "major is 1; it must be greater than the minor radius, 2"),
     (lambda: SwissRoll(math.inf), "height is inf"),
+    (lambda: Sphere(2, 1e-200), r"radius is 1e-200; it must be positive, in \[1e-150, 1e\+150\]"),
+    (lambda: protocol(None), "cases are None; they must be a dict of Assembled"),
+    (lambda: protocol({"one": 1.0}), "cases are .* they must be a dict of Assembled"),
     (lambda: HomogeneousCurve(0), r"harmonics is 0; it must be an integer in \[1, 512\]"),
     (lambda: Product(()), r"factors are \(\)"),
     (lambda: Embedded(circle(), np.ones((4, 2))), "off orthonormality by 4"),
@@ -384,7 +387,7 @@ LAYER = shallow.linear_chart_layer(ARCS, first, 4)
     (lambda: charts.least_stretch("s"), "ratio are 's'"),
     (lambda: lattices.lattice(Cube(7), 9), "dimension 7; a lattice has one of at most 6"),
     (lambda: ARCS.route([[5.0, 5.0]]), "point 0 is 6.07 off the manifold"),
-    (lambda: ARCS.route([[math.nan, 0.0]]), "must be finite"),
+    (lambda: ARCS.route([[math.nan, 0.0]]), "must be of numbers in"),
     (lambda: ARCS.route("abc"), "points are 'abc'"),
     (lambda: ARCS.route([[1j, 0]]), "must be numbers"),
     (lambda: ARCS.stretch([[0.0, 0.0]]), "point 0 is 1 off the manifold"),

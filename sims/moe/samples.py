@@ -138,6 +138,8 @@ def assembled_error(network, function, atlas, points, rounds=6, seed=0) -> Assem
 
 def protocol(cases) -> tuple:
     """A table for a claim's evidence, from a dict of case to :class:`Assembled`; errors to two digits."""
+    if not isinstance(cases, dict) or not all(isinstance(case, Assembled) for case in cases.values()):
+        raise ValueError(f"cases are {shown(cases)}; they must be a dict of Assembled")
     return (PROTOCOL, *((name, f"{case.error:.2g}", case.points, case.misrouted, f"{case.ratio:.3f}", case.free,
                          case.active, case.parameters) for name, case in cases.items()))
 

@@ -26,6 +26,8 @@ from ..arguments import number, numbers, shown
 
 ON = 1e-9
 """How far from the manifold, relative to its size, rounding may put a point."""
+FAR = 1e150
+"""Largest coordinate: squares of larger ones overflow."""
 
 
 class Manifold:
@@ -520,9 +522,10 @@ def _rows(values, columns, name="points"):
     array = numbers(values, name)
     if array.ndim != 2 or array.shape[1] != columns:
         raise ValueError(f"{name} have shape {array.shape}; it must be (N, {columns})")
-    if not np.isfinite(array).all():
-        row = int(np.argmin(np.isfinite(array).all(axis=1)))
-        raise ValueError(f"{name}[{row}] is {shown(array[row].tolist())}; it must be finite")
+    within = np.abs(array) <= FAR
+    if not within.all():
+        row = int(np.argmin(within.all(axis=1)))
+        raise ValueError(f"{name}[{row}] is {shown(array[row].tolist())}; it must be of numbers in [-{FAR:g}, {FAR:g}]")
     return array
 
 
@@ -536,8 +539,8 @@ def _uniforms(values, columns):
 
 def _length(value, name):
     value = number(value, name)
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} is {value:g}; it must be positive and finite")
+    if not 1 / FAR <= value <= FAR:
+        raise ValueError(f"{name} is {value:g}; it must be positive, in [{1 / FAR:g}, {FAR:g}]")
     return value
 
 
