@@ -45,7 +45,7 @@ def corollary_rate(effort):
 
 @corollary_rate.control("the experts of neighbouring charts exchanged")
 def _(effort):
-    return _corollary(effort, names=FEW, change=exchanged)
+    return _corollary(effort, names=FEW[:1], change=exchanged)
 
 
 @corollary_rate.control("every chart the coordinate x_1, which takes t and -t for one")
