@@ -121,7 +121,7 @@ def _rates(effort, names=None, kinds=KINDS, change=lambda layer: layer, coarse=N
             continue
         atlas = make()
         manifold, dimension = atlas.manifold, atlas.manifold.dimension
-        sample = np.concatenate([points_on(manifold, effort.choose(3000, 100_000), seed=4), around_zero(manifold)])
+        sample = np.concatenate([points_on(manifold, effort.choose(1500, 100_000), seed=4), around_zero(manifold)])
         for kind, profile in kinds.items():
             def function(points, profile=profile, manifold=manifold):
                 return profile(manifold.parameters(points).sum(axis=1))

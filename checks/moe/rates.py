@@ -166,7 +166,7 @@ def depth_two(layer, atlas):
 def around_zero(manifold):
     """Points all whose angles are equal, many of them near 0."""
     near = np.geomspace(1e-6, 0.1, 300)
-    angle = np.concatenate([-near, near, np.linspace(0, 2 * math.pi, 3001)])
+    angle = np.concatenate([-near, near, np.linspace(0, 2 * math.pi, 1501)])
     return manifold.embed(np.repeat(angle[:, None], manifold.dimension, axis=1))
 
 
@@ -207,7 +207,7 @@ def _corollary(effort, names=None, kinds=KINDS, change=lambda layer: layer, alon
     found = {}
     for name, atlas in _curves_and_torus(names).items():
         manifold = atlas.manifold
-        sample = np.concatenate([points_on(manifold, effort.choose(3000, 100_000), seed=2), around_zero(manifold)])
+        sample = np.concatenate([points_on(manifold, effort.choose(1500, 100_000), seed=2), around_zero(manifold)])
         for kind, profile in kinds.items():
             def function(points, profile=profile, manifold=manifold):
                 return profile(manifold.parameters(points)).sum(axis=1)
