@@ -50,6 +50,31 @@ def test_gradient_against_finite_differences(gate, depth, state):
     assert (not final.any()) if gate == "hard" else np.abs(final).min() > 0   # no gradient reaches a hard gate
 
 
+@pytest.mark.parametrize("count", [1, 15, 16, 128, 131])
+def test_sums_are_taken_in_the_order_that_is_written_down(count):
+    """16 partial sums, halved, and what is left over one by one: what NumPy rounds in this order, on any CPU."""
+    rows, matrix = (np.random.default_rng(count).standard_normal((3, count)).astype(np.float32) for _ in range(2))
+    matrix[1] *= np.float32(1e4)
+
+    def ordered(terms):
+        whole = count - count % kernels.LANES
+        sums = np.zeros(kernels.LANES, np.float32)
+        for part in terms[:whole].reshape(-1, kernels.LANES):
+            sums = sums + part
+        while len(sums) > 1:
+            sums = sums[:len(sums) // 2] + sums[len(sums) // 2:]
+        return np.array([sums[0], *terms[whole:]], np.float32).cumsum(dtype=np.float32)[-1]
+
+    found = kernels._sums(rows, 2, matrix, 0, 1)
+    wanted = [ordered(rows[2] * matrix[0]), ordered(rows[2] * matrix[1]), ordered(rows[2])]
+    np.testing.assert_array_equal(np.array(found, np.float32), np.array(wanted, np.float32))
+
+
+def test_no_kernel_lets_the_compiler_reorder_sums():
+    compiled = [each for each in vars(kernels).values() if hasattr(each, "targetoptions")]
+    assert len(compiled) > 10 and not any(each.targetoptions.get("fastmath") for each in compiled)
+
+
 @pytest.mark.parametrize("gate", GATES)
 def test_loss_is_that_of_the_network_of_the_theory(gate):
     training = Training("vector", 4, 6, 1, depth=2, gate=gate, gate_bias=True, state=3)

@@ -35,7 +35,7 @@ from . import kernels
 
 EXPERIMENT = "moe.training"
 """Name of the random stream."""
-VERSION = 2
+VERSION = 3
 """Changes whenever the bits of a replica change."""
 TASKS = {"circle": kernels.CIRCLE, "cylinder": kernels.CYLINDER, "vector": kernels.VECTOR, "sum": kernels.SUM,
          "product": kernels.PRODUCT}
