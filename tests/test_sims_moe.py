@@ -204,6 +204,11 @@ def test_divergence_is_named():
     ({"steps": 0}, "steps is 0"),
     ({"experts": 16384, "width": 16384}, "with 128 points at a time it must be at most 4194304"),
     ({"experts": 64, "width": 1024, "batch_size": 8193}, "width is 65536; with 8193 points at a time it must be"),
+    ({"task": "cylinder", "dimension": 16384, "batch_size": 2**20}, "coordinates carried is 16384; .* at most 512$"),
+    ({"task": "cylinder", "dimension": 16384, "samples": 2**20}, "with 1048576 points it must be at most 512$"),
+    ({"task": "cylinder", "dimension": 16384, "experts": 16384, "width": 256}, "weights is .* at most 134217728$"),
+    ({"experts": 16384, "width": 1, "state": 16384, "depth": 2}, "outputs of a layer is 536870912; with 128 points"),
+    ({"times": True}, "times are True"),
 ])
 def test_bad_settings_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
@@ -217,8 +222,13 @@ def test_bad_calls_are_refused():
         errors([], 0, 1)
     with pytest.raises(ValueError, match="first is -1; it must be an integer >= 0"):
         errors([], 1, 1, first=-1)
-    with pytest.raises(ValueError, match="replica is -1"):
-        Training("circle", 2, 3, 10).run(0, -1)
+    for call, message in ((lambda made: made.run(0, -1), "replica is -1"),
+                          (lambda made: made.run(0, "a"), "replica is 'a'; it must be an integer in"),
+                          (lambda made: made.sample(0, 0, 0), "count is 0; it must be an integer >= 1"),
+                          (lambda made: errors([3], 1, 0), r"experiments are \[3\]; they must be a list of Training"),
+                          (lambda made: errors(made, 1, 0), "they must be a list of Training")):
+        with pytest.raises(ValueError, match=message):
+            call(Training("circle", 2, 3, 10))
 
 
 # -- explicit networks -------------------------------------------------------------------------------------------

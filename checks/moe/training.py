@@ -4,19 +4,28 @@ The tables print one run each; that training ran 2000 and 5000 steps of Adam at 
 gate, is known at second hand only.  Here every number is a median over seeds with its interval; batches are fresh; the
 gate is the dense softmax without a bias unless another is named; weights start uniform on ``+-1/sqrt(fan-in)``.
 
-What these settings give, and what reaches the printed errors:
+Medians over the printed errors, of the squares for m = 16, 32, 64, 128:
 
-=============  =======================================  ==========================================================
-network        2000 (circle), 5000 (squares) at 1e-3    what is needed
-=============  =======================================  ==========================================================
-1-4-MoE        250 times the printed errors             10 000 steps, or 2000 at 1e-2 (within a factor 3)
-2-3-MoE        within a factor 4, m = 16 .. 128         nothing
-1-6-MoE        13, 15 times at m = 16, 32; 2.5 at 64    5000 steps at 3e-3 .. 1e-2, or 10 000 to 20 000 at 1e-3
-=============  =======================================  ==========================================================
+=============  =====================================  =====================  ============================
+network        2000 (circle), 5000 (squares) at 1e-3  10 000 steps at 1e-3   the same steps, another rate
+=============  =====================================  =====================  ============================
+1-4-MoE        250 at any D                           within a factor 3      1e-2: within a factor 3
+2-3-MoE        .55, 1.1, 1.6, 1.6                     .25, .60, .79, 1.6     5e-3: .3, 1.1, 3, 7
+1-6-MoE        13, 15, 2.4, .5                        1.7, 1.5, .56, .29     5e-3: .8, 1.7, 1.4, 1.0
+=============  =====================================  =====================  ============================
+
+So at the printed settings the 1-6-MoE's error falls 47-fold from m = 16 to 128; print falls 1.7-fold, and rises from
+m = 32 on.  A single setting, 10 000 steps at 1e-3, brings all eight medians of Table 4 within a factor 4 of print and
+the 2-3-MoE below the 1-6-MoE everywhere (.15, .27, .25, .30 of it); with 32 seeds the factor 4 is not decided at three
+places (m = 16 of both, m = 128 of the 1-6-MoE), so this is reported and not claimed.
 
 At 5e-3 the 1-6-MoE's error no longer falls beyond m = 32 (6.6e-5, 4.2e-5, 3.7e-5, 4.5e-5 for m = 16 .. 128), as in
-print, though it can express far less (``plateau``).  Neither a bias in the gate nor batches of 1024 mend that (tried at
-1e-2, m = 16 and 32); the gate of Switch transformers leaves it at 9e-4 for m = 16.
+print, though it can express far less (``plateau``); but the 2-3-MoE, which 1e-3 reproduces, leaves its printed errors.
+Neither a bias in the gate nor batches of 1024 make it fall on (tried at 1e-2, m = 16 and 32); the gate of Switch
+transformers leaves it at 9e-4 for m = 16.  The rate 5e-3 was found among 3e-3, 5e-3 and 1e-2 on seed 6 and is judged on
+another.  Factors were set after looking at seed 6, and there are as many replicas as decide on it: the level is
+nominal.  Five other seeds, 7 .. 11, decided alike in Table 3, in Table 4 without m = 128, of the rate, of the gates, of
+D and of the training set.
 """
 
 import numpy as np
@@ -39,7 +48,9 @@ QUICKLY = {"steps": 2000, "rate": 1e-2}
 """Settings that reach the level of Table 3 in the steps it is said to have taken: ten times the rate."""
 FASTER = 5e-3
 """Rate at which the 1-6-MoE reaches the level of Table 4 in the steps it is said to have taken."""
-_RUNS = {}      # what was run: test errors of seeds 0, 1, ... by cell
+OTHER_SEED = 12
+"""Judges that rate, which was found on the other seed."""
+_RUNS = {}      # what was run: test errors of replicas 0, 1, ... by seed and cell
 
 
 @claim("table_3", topic="moe", paper=MOE, where="Table 3", stance="amended",
@@ -95,12 +106,13 @@ def _places(effort):
 
 
 @claim("table_4", topic="moe", paper=MOE, where="Table 4", stance="amended",
-       statement="5000 steps at 1e-3: 2-3-MoE within a factor 4 of print, 1-6-MoE more than 4 times print (m = 16, 32)")
+       statement="5000 steps at 1e-3: 2-3-MoE within 4 times of print; 1-6-MoE > 4 print at m = 16, 32, < print at 128")
 def table_4(effort):
     """Target (q(x_1), q(x_2)) on the nine squares; m = 16, 32, at full effort 64 and 128 for the 2-3-MoE as well.
 
-    The factor 4 is set.  How the coordinates are put together is not known; a product is excluded, whose variance
-    3.5e-5 is less than the errors printed at m = 16.
+    The 1-6-MoE at m = 16, 32, 128, at full effort at 64 too, where it is above print.  The factor 4 is set.  How the
+    coordinates are put together is not known; a product is excluded, whose variance 3.5e-5 is less than the errors
+    printed at m = 16.
     """
     return _table_4(effort, time=1)
 
@@ -122,17 +134,52 @@ def _(effort):
 
 def _table_4(effort, time, exchanged=False):
     two, one = ((1, 2) if exchanged else (2, 1))
-    widths = effort.choose((16, 32), (16, 32, 64, 128))
-    printed = np.array([ONE_LEVEL[m] for m in (16, 32)])
-    return judges.every(
-        two=_near(squares(effort, two, widths)[time], [TWO_LEVELS[m] for m in widths], 4, _widths(widths)),
-        one=medians.between(squares(effort, one, (16, 32))[time], 4 * printed, np.inf, at=_widths((16, 32))))
+    widths, few = effort.choose((16, 32), (16, 32, 64, 128)), effort.choose((16, 32), (16, 32, 64))
+    above = [ONE_LEVEL[m] * (1 if m == 64 else 4) for m in few]
+    parts = {"two": _near(squares(effort, two, widths)[time], [TWO_LEVELS[m] for m in widths], 4, _widths(widths)),
+             "above": medians.between(squares(effort, one, few)[time], above, np.inf, at=_widths(few))}
+    if not exchanged:
+        parts["below"] = medians.between(squares(effort, one, (128,))[time], 0.0, ONE_LEVEL[128], at=_widths((128,)))
+    return judges.every(**parts)
+
+
+@claim("table_4_fall", topic="moe", paper=MOE, where="Table 4", stance="amended",
+       statement="5000 steps at 1e-3: error of the 1-6-MoE at m = 128 <= 1/10 of that at 16 and <= 1/2 of that at 32")
+def table_4_fall(effort):
+    """Print falls 1.7-fold from m = 16 to 128 and rises 2.1-fold from 32 on.  The factors are set."""
+    return _fall(effort, (128,), (16, 32), time=1)
+
+
+@table_4_fall.printed("the 1-6-MoE's error rises from m = 32 to 128, from 2.17e-5 to 4.60e-5")
+def _(effort):
+    wide, narrow = (squares(effort, 1, (m,))[1] for m in (128, 32))
+    return medians.ratio(wide, narrow, 1.0, np.inf, at=("128 / 32",))
+
+
+@table_4_fall.control("1000 steps in place of 5000")
+def _(effort):
+    return _fall(effort, (128,), (16, 32), time=0)
+
+
+@table_4_fall.control("m = 16 in place of 128, against 128 and 32")
+def _(effort):
+    return _fall(effort, (16,), (128, 32), time=1)
+
+
+def _fall(effort, last, first, time):
+    wide = squares(effort, 1, last)[time]
+    parts = {f"from_{m}": medians.ratio(wide, squares(effort, 1, (m,))[time], 0.0, factor, at=(f"{last[0]} / {m}",))
+             for m, factor in zip(first, (0.1, 0.5), strict=True)}
+    return judges.every(**parts)
 
 
 @claim("table_4_rate", topic="moe", paper=MOE, where="Table 4", stance="derived",
        statement="5000 steps at 5e-3: the 1-6-MoE within a factor 4 of print at m = 16, 32, above the 2-3-MoE at 1e-3")
 def table_4_rate(effort):
-    """At full effort m = 64 and 128 as well; the two networks are compared at m = 32.  The factor 4 is set."""
+    """At full effort m = 64 and 128 as well; the two networks are compared at m = 32.  The factor 4 is set.
+
+    The rate was found on the seed of ``table_4``; this one is another.
+    """
     return _table_4_rate(effort, 1, 1)
 
 
@@ -168,8 +215,9 @@ def squares(effort, depth, widths, rate=1e-3, replicas=None):
         The 1-6-MoE or the 2-3-MoE.
     widths : sequence of int
     rate : float
+        FASTER has a seed of its own.
     replicas : int, optional
-        By default as many as the claims have.
+        By default as many as the claims have, which at quick effort are fewer at m = 128.
 
     Returns
     -------
@@ -177,8 +225,10 @@ def squares(effort, depth, widths, rate=1e-3, replicas=None):
         After 1000 and 5000 steps.
     """
     experts = {1: 6, 2: 3}[depth]
-    found = _errors(effort, replicas or effort.choose({1: 32, 2: 40}[depth], 64), *(
-        _made("vector", experts, m, depth=depth, steps=5000, rate=rate, times=(1000, 5000)) for m in widths))
+    many = {1: 24 if max(widths) == 128 else 32, 2: 40}[depth]
+    found = _errors(effort, replicas or effort.choose(many, 64), *(
+        _made("vector", experts, m, depth=depth, steps=5000, rate=rate, times=(1000, 5000)) for m in widths),
+        seed=OTHER_SEED if rate == FASTER else SEED)
     return np.moveaxis(found, 2, 0)
 
 
@@ -190,7 +240,7 @@ def _widths(widths):
     return [f"m={m}" for m in widths]
 
 
-@claim("plateau", topic="moe", paper=MOE, where="Sec. 6, Table 4", stance="amended",
+@claim("plateau", topic="moe", paper=MOE, where="Sec. 6, Table 4", stance="derived",
        statement="a 1-6-MoE of width m can do h^4/720 <q''^2> (1 + O(h)), h = 6/m: less than is printed from m = 32 on")
 def plateau(effort):
     """Six equal experts that are one explicit network; its error exactly, m = 48 .. 3072, and against the printed ones.
@@ -210,7 +260,7 @@ def _(effort):
     return _plateau(fitted=True, power=2)
 
 
-@plateau.printed("a 1-6-MoE of width 32, 64, 128 cannot express the target better than 2.17e-5, 2.65e-5, 4.60e-5")
+@plateau.control("what is printed for m = 32, 64, 128 read as the best these widths can express")
 def _(effort):
     widths = [32, 64, 128]
     return judges.inequality([ONE_LEVEL[m] for m in widths], [explicit.mean_square_error(m) for m in widths],
@@ -266,13 +316,13 @@ def quickly(effort, experts, dimensions=(16,), replicas=None, task="circle", **s
 
 
 @claim("gates_in_training", topic="moe", paper=MOE, where="Sec. 6", stance="derived",
-       statement="K = 1 over the selected: the gate is never trained; softmax has at most half the error of Switch")
+       statement="K = 1 over the selected: never trained; circle, D = 16, 2000 steps at 1e-2: softmax <= Switch / 2")
 def gates_in_training(effort):
     """The paper's weight is 1 whatever the logits: no gradient, equal bits before and after.
 
-    The circle, D = 16, 2000 steps at 1e-2; medians of the gates that are trained.
+    Medians of the gates that are trained.  At the printed 1e-3 neither is ahead after 2000 steps.
     """
-    return judges.every(untrained=_untrained("hard"), softmax=_half_of_switch(effort, quickly(effort, 4)[0]))
+    return judges.every(untrained=_untrained("hard"), softmax=_half_of_switch(effort, QUICKLY["rate"]))
 
 
 @gates_in_training.control("the gate of Switch transformers in place of the hard one: its weights move")
@@ -280,9 +330,9 @@ def _(effort):
     return _untrained("switch")
 
 
-@gates_in_training.control("softmax trained at 1e-3 in place of 1e-2: not half of Switch")
+@gates_in_training.control("both trained at 1e-3 in place of 1e-2: softmax is not ahead")
 def _(effort):
-    return _half_of_switch(effort, circle(effort)[0][0])
+    return _half_of_switch(effort, 1e-3)
 
 
 def _untrained(gate):
@@ -291,8 +341,10 @@ def _untrained(gate):
     return judges.equal(moved, np.zeros(4))
 
 
-def _half_of_switch(effort, soft):
-    return medians.ratio(soft, quickly(effort, 4, gate="switch")[0], 0, 0.5, at=("softmax/switch",))
+def _half_of_switch(effort, rate):
+    soft, switch = _errors(effort, effort.choose(64, 256), *(
+        _made("circle", 4, 10, dimension=16, steps=2000, rate=rate, **gate) for gate in ({}, {"gate": "switch"})))
+    return medians.ratio(soft[:, 0], switch[:, 0], 0, 0.5, at=("softmax/switch",))
 
 
 @claim("training_set_size", topic="moe", paper=MOE, where="Sec. 6", stance="derived",
@@ -336,14 +388,14 @@ def _made(task, experts, width, **settings):
     return task, experts, width, tuple(sorted(settings.items()))
 
 
-def _errors(effort, replicas, *cells):
-    """Test errors (cells, replicas, T) of the first so many seeds; claims and figures of one process share the runs."""
+def _errors(effort, replicas, *cells, seed=SEED):
+    """Test errors (cells, replicas, T) of the first replicas; claims and figures of one process share the runs."""
     for cell in cells:
-        known = _RUNS.get(cell, ())
+        known = _RUNS.get((seed, cell), ())
         if len(known) < replicas:
-            more = errors([Training(*cell[:3], **dict(cell[3]))], replicas - len(known), SEED, effort.jobs, len(known))
-            _RUNS[cell] = np.concatenate([*([known] if len(known) else []), *more])
-    return np.stack([_RUNS[cell][:replicas] for cell in cells])
+            more = errors([Training(*cell[:3], **dict(cell[3]))], replicas - len(known), seed, effort.jobs, len(known))
+            _RUNS[seed, cell] = np.concatenate([*([known] if len(known) else []), *more])
+    return np.stack([_RUNS[seed, cell][:replicas] for cell in cells])
 
 
 def _near(values, printed, factor, names):

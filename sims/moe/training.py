@@ -46,8 +46,8 @@ ANGLES, SIDE_POINTS = 2048, 96
 """Test points: on the circle, and on a side of the square."""
 MAX_STEPS, MAX_SIZE, MAX_BATCH = 10**7, 2**14, 2**20
 """Longest run, largest width, dimension or number of experts, largest batch."""
-MAX_HIDDEN = 2**29
-"""Most hidden values of a batch or of the test points taken at a time, all layers together: 2 GiB."""
+MAX_NUMBERS = 2**29
+"""Most numbers of one kind in memory, 2 GiB: weights, hidden values, outputs of all experts, training set."""
 START = 16
 """First purpose of the draws of the start; a layer takes the next three."""
 
@@ -125,10 +125,7 @@ class Training:
                 raise ValueError(f"{name} is {shown(getattr(self, name))}; it must be True or False")
         if TASKS[self.task] >= kernels.VECTOR and self.dimension != 2:
             raise ValueError(f"dimension is {self.dimension}; it must be 2 for the task {self.task!r}")
-        hidden, points = self.depth * self.experts * self.width, max(self.batch_size, kernels.TESTED)
-        if hidden * points > MAX_HIDDEN:
-            raise ValueError(f"depth * experts * width is {hidden}; with {points} points at a time it must be at most "
-                             f"{MAX_HIDDEN // points}")
+        _bounded(self)
         rate = number(self.rate, "rate")
         if not 0 < rate < math.inf:
             raise ValueError(f"rate is {rate:g}; it must be positive and finite")
@@ -203,8 +200,9 @@ class Training:
         engine.Diverged
             If the test error left the finite numbers.
         """
-        if not 0 <= replica < streams.MAX_REPLICA:
-            raise ValueError(f"replica is {replica}; it must be in [0, 2^32)")
+        whole = isinstance(replica, int | np.integer) and not isinstance(replica, bool)
+        if not whole or not 0 <= replica < streams.MAX_REPLICA:
+            raise ValueError(f"replica is {shown(replica)}; it must be an integer in [0, 2^32)")
         key, theta, out = np.uint64(streams.key(seed, EXPERIMENT)), self.start(seed, replica), np.empty(self.shape)
         layers, gate, task, replica = self.layers, GATES[self.gate], TASKS[self.task], np.uint64(replica)
         (inputs, outputs), samples = layers[[0, -1], [0, 3]], self.samples or 0
@@ -230,6 +228,8 @@ class Training:
         engine.Diverged
             For the first replica whose test error left the finite numbers.
         """
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
+            raise ValueError(f"count is {shown(count)}; it must be an integer >= 1")
         return np.stack([self.run(seed, first + row)[0] for row in range(count)])
 
     def test_points(self) -> tuple[np.ndarray, np.ndarray]:
@@ -326,6 +326,8 @@ def errors(experiments, replicas, seed, jobs=1, first=0) -> list[np.ndarray]:
     for name, value, least in (("replicas", replicas, 1), ("jobs", jobs, 1), ("first", first, 0)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise ValueError(f"{name} is {shown(value)}; it must be an integer >= {least}")
+    if not isinstance(experiments, list | tuple) or not all(isinstance(each, Training) for each in experiments):
+        raise ValueError(f"experiments are {shown(experiments)}; they must be a list of Training")
     experiments = list(experiments)
     tasks = [(place, replica) for place in sorted(range(len(experiments)), key=lambda place: -experiments[place].work)
              for replica in range(first, first + replicas)]
@@ -353,7 +355,23 @@ def _uniform(key, replica, purpose, rows, columns, fan_in):
     return (2.0 * draws.T - 1.0) / math.sqrt(fan_in)
 
 
+def _bounded(made):
+    """Refuse what does not fit into memory."""
+    points, layers = max(made.batch_size, kernels.TESTED), made.layers
+    kept, most = max(points, made.samples or 0, ANGLES if made.task == "cylinder" else 0), MAX_NUMBERS
+    for what, count, times, of in (
+            ("coordinates carried", made.carried, kept, "points"),
+            ("depth * experts * width", made.depth * made.experts * made.width, points, "points at a time"),
+            ("depth * experts * outputs of a layer", made.depth * made.experts * int(layers[:, 3].max()), points,
+             "points at a time"),
+            ("weights", int(kernels.offsets(layers)[-1]), 4, "numbers for each")):
+        if count * times > most:
+            raise ValueError(f"{what} is {count}; with {times} {of} it must be at most {most // times}")
+
+
 def _times(times, steps):
+    if isinstance(times, bool | np.bool_):
+        raise ValueError(f"times are {times}; they must be whole and increase strictly within 0..{steps}")
     if times is None:
         return np.array([steps], dtype=np.int64)
     array = np.atleast_1d(numbers(times, "times"))
