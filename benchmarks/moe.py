@@ -9,11 +9,12 @@ peer runs.
 peer gathers the matrices of the winners in NumPy, block by block, and counts different rows of routes.
 
 *Training.*  Adam on the 2-3-MoE of the second experiment, m = 32, 16 replicas; the peer holds all replicas and experts
-in one array and uses batched products, in float32 as ours.  On our points it must end where ours does.  Ours takes the
-test error at the end as well.
+in one array and uses batched products, in float32 as ours.  On our points 99.9 % of its weights must end where ours do.
+Ours takes the test error at the end as well.
 
-All in one process pinned to one core, BLAS on one thread, compiled and warmed beforehand; medians of CPU time.  The
-claims of the two printed tables, with their controls, are timed once, by the clock.
+All in one process pinned to one core, BLAS on one thread, compiled and warmed beforehand; medians of CPU time (the
+peer of the evaluation and of the paths runs once).  The claims of the two printed tables, with their controls, are timed
+once, by the clock.
 """
 
 import json
@@ -221,9 +222,10 @@ def training():
     """Microseconds of a step of one replica, ours and NumPy's, which is checked against ours first."""
     short = Training("vector", 3, 32, 20, depth=2, rate=RATE)
     ours, theirs = arrays(short, train_ours(short)), train_numpy(short, zip(*batches(short, 20)))
-    apart = max(np.abs(a - b).max() for one, other in zip(ours, theirs) for a, b in zip(one, other))
-    if not apart < 1e-4:                                  # of weights that moved by 20 steps of 1e-3
-        raise RuntimeError(f"NumPy ends {apart:.3g} away from ours")
+    apart = np.concatenate([np.abs(a - b).ravel() for one, other in zip(ours, theirs) for a, b in zip(one, other)])
+    # Weights moved by 20 steps of 1e-3.  Where a gradient is 0 up to rounding, Adam makes full steps of its sign.
+    if not np.mean(apart < 1e-4) > 0.999:
+        raise RuntimeError(f"NumPy ends {np.quantile(apart, 0.999):.3g} away from ours")
     made = Training("vector", 3, 32, STEPS, depth=2, rate=RATE)
     spent = {"ours": [], "NumPy": []}
     for _ in range(TURNS):

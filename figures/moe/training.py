@@ -21,7 +21,8 @@ from ..figure import Drawing, figure
 
 @figure("experiments", topic="moe", title="The two experiments of the paper, trained",
         caption="Hollow markers: median test error with its 95% interval, at quick effort over the first 12 of the 24 "
-                "to 96 replicas that the claims judge, at full effort over all; crosses: printed numbers. Left: 1-4-MoE of width 10 on a circle in R^D after 2000 and 10 000 steps of Adam at 1e-3, and after 2000 at "
+                "to 96 replicas that the claims judge, at full effort over all; crosses: printed numbers. Left: "
+                "1-4-MoE of width 10 on a circle in R^D after 2000 and 10 000 steps of Adam at 1e-3, and after 2000 at "
                 "1e-2; dense: one network of 40 neurons. Right: the target (q(x_1), q(x_2)) on nine squares, 5000 "
                 "steps. Two layers of 3 experts reach the printed errors at 1e-3. One layer of 6 does not: at 1e-3 it "
                 "has 13, 15, 2.4 and 0.5 times the printed errors for m = 16 .. 128, a 47-fold fall where print rises "
