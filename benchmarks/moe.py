@@ -13,8 +13,8 @@ in one array and uses batched products, in float32 as ours.  On our points 99.9 
 Ours takes the test error at the end as well.
 
 All in one process pinned to one core, BLAS on one thread, compiled and warmed beforehand; medians of CPU time (the
-peer of the evaluation and of the paths runs once).  The claims of the two printed tables, with their controls, are timed
-once, by the clock.
+peer of the evaluation and of the paths runs once).  The claims of the two printed tables, with their controls, are
+timed once, by the clock.
 """
 
 import json

@@ -10,6 +10,8 @@ app = marimo.App(width="medium", app_title="Mixtures of experts")
 
 @app.cell
 def imports():
+    import re
+
     import marimo as mo
     import numpy as np
 
@@ -19,7 +21,7 @@ def imports():
     from theorycheck.sims.moe.samples import points_on
     from theorycheck.theory.moe import charts, gates, shallow
     from theorycheck.theory.moe.experts import free_numbers
-    return atlases, charts, free_numbers, gates, mo, np, points_on, shallow, streams, style, views
+    return atlases, charts, free_numbers, gates, mo, np, points_on, re, shallow, streams, style, views
 
 
 @app.cell
@@ -71,11 +73,12 @@ def looks(atlases, points_on, surface, views):
 def cells(charts, experts, manifold):
     atlas = charts.net_atlas(manifold, experts.value, points=20_000, checked=False)
     radius, allowed = atlas.radius, charts.INJECTIVE * manifold.reach
-    return allowed, atlas, radius
+    enough = charts.least_charts(manifold, 20_000)[0]
+    return allowed, atlas, enough, radius
 
 
 @app.cell
-def network(allowed, atlas, charts, manifold, np, radius, shallow, steps):
+def network(allowed, atlas, charts, enough, manifold, np, radius, re, shallow, steps):
     def function(points):
         return np.sin(4 * points[:, 0] / manifold.size) + np.cos(3 * points[:, 1] / manifold.size)
 
@@ -88,7 +91,8 @@ def network(allowed, atlas, charts, manifold, np, radius, shallow, steps):
             layer = shallow.linear_chart_layer(charts.Atlas(manifold, atlas.centres, _low, _high, atlas.bases),
                                                function, steps.value)
         except ValueError as _refused:
-            refusal = f"No chart for an expert: {_refused}."
+            _text = re.sub(r"\d+\.\d{4,}(e-?\d+)?", lambda digits: f"{float(digits[0]):.3g}", str(_refused))
+            refusal = f"No chart for an expert: {_text}. With E >= {enough} every cell has one."
         else:
             known, refusal = _known, ""
             break
@@ -115,7 +119,7 @@ def noisy(atlas, function, known, layer, np, streams):
         routes = np.empty((len(sizes), len(points)), dtype=int)
         for start in range(0, len(points), BLOCK):
             part = points[start:start + BLOCK]
-            exact = features(part)
+            exact, nearest = features(part), atlas.route(part)
             if signs == "random":
                 turn = turns(start, len(part), purpose)
                 chosen = [np.argmax(exact + size * turn, axis=1) for size in sizes]
@@ -123,7 +127,8 @@ def noisy(atlas, function, known, layer, np, streams):
                 behind, logits = exact.max(axis=1, keepdims=True) - exact, atlas.gate(part)
                 chosen = [np.argmin(np.where((behind < 2 * size) | (behind == 0), logits, np.inf), axis=1)
                           for size in sizes]
-            routes[:, start:start + BLOCK] = chosen
+            # Without noise the gate is the exact one, also where all features are 0.
+            routes[:, start:start + BLOCK] = [one if size else nearest for size, one in zip(sizes, chosen, strict=True)]
         return routes
 
     def too_far(points, routes):
@@ -165,15 +170,18 @@ def shown(errors_of, noise, routed, seen, signs, too_far, unit):
 
 
 @app.cell
-def picture(atlas, atlases, errors, far, layer, lost, name, noise, ratios, routes, seen, style, threshold, unit_name,
+def picture(atlas, atlases, enough, errors, far, layer, lost, name, noise, ratios, routes, seen, style, threshold, unit_name,
             views, worst):
     with style.applied():
         drawing, ((_cells, _map), (_lost, _worst)) = style.new(2, 2, width=9.6, height=7.6, height_ratios=(2.2, 1))
-        atlases.cells(_cells, seen, atlas, routes, dimmed=far)
-        _cells.set_title(f"{name}: who serves whom (dark: sent too far)")
+        atlases.cells(_cells, seen, atlas, routes, dimmed=far & (routes != atlas.route(seen.points)))
+        _cells.set_title(f"{name}: who serves whom (dark: moved too far)")
         if layer is not None:
             views.show(_map, seen, atlases.shaded(seen, errors, decades=4))
             _map.set_title(r"$\log_{10}|f - \Psi|$, from $-4$ (dark) to 0 (bright)")
+        else:
+            _map.text(0.5, 0.5, f"no network: a cell is too large\nfor its chart ({enough} experts are enough)",
+                      ha="center", va="center", transform=_map.transAxes)
         _map.set_axis_off()
         _worst.set_visible(layer is not None)
         for _axis, _found in ((_lost, lost), (_worst, worst if layer is not None else {})):
@@ -184,20 +192,20 @@ def picture(atlas, atlases, errors, far, layer, lost, name, noise, ratios, route
             if threshold > 0:
                 _axis.axvline(1.0, **style.theory(0, linewidth=1.1), label="eps*")
             _axis.set(xlabel=f"eps / {unit_name}", xlim=(-0.05, 2.05))
-        _lost.legend(loc="upper left")
+        _lost.legend(loc="best")
         _lost.set_yscale("symlog", linthresh=1e-3)
-        _lost.set(ylabel="share sent too far", ylim=(-2e-4, 1.2))
+        _lost.set(ylabel="share further than R", ylim=(-2e-4, 1.2))
         _worst.set(ylabel="sup error", yscale="log")
     drawing
     return (drawing,)
 
 
 @app.cell
-def numbers(allowed, eps, errors, far, free_numbers, known, layer, mo, radius, refusal, threshold):
+def numbers(allowed, enough, eps, errors, far, free_numbers, known, layer, mo, radius, refusal, threshold):
     _lines = [
         f"- largest cell: r = {radius:.3g}, known R = {known:.3g}, allowed {allowed:.3g}" + (
-            "" if radius < allowed else " - **too few experts: two sheets may share a cell**"),
-        f"- eps = {eps:.3g}, eps* = {threshold:.3g}; sent too far: **{far.mean():.2%}** of the points in sight",
+            "" if radius < allowed else f" - **too few experts: two sheets may share a cell; with E >= {enough} none do**"),
+        f"- eps = {eps:.3g}, eps* = {threshold:.3g}; further than R from their expert: **{far.mean():.2%}** of the points in sight",
     ]
     if layer is not None:
         _lines.append(f"- largest error in sight {errors.max():.3g}; the matrices have {layer.parameters:,} entries, of "

@@ -1,6 +1,7 @@
 """The classroom notebook of mixtures: cells, errors and mis-routing follow its controls."""
 
 import importlib.util
+import re
 from functools import cache
 from pathlib import Path
 
@@ -82,3 +83,20 @@ def test_too_few_experts_are_refused_in_words():
     names = run(surface=2, experts=8)
     assert "beyond chart" in names["refusal"] and names["layer"] is None
     assert names["threshold"] == 0 and "two sheets may share a cell" in names["summary"]
+    assert max(len(part) for part in re.findall(r"\d+\.(\d+)", names["refusal"])) < 4
+    panel = names["drawing"].axes[1].texts[0].get_text()
+    for text in (names["summary"], names["refusal"], panel):                # how many do suffice, in words
+        assert str(names["enough"]) in text
+    enough, charts = names["enough"], names["charts"]
+    assert charts.net_atlas(names["manifold"], enough, points=20_000).radius < names["allowed"]
+    with pytest.raises(ValueError, match="charts have cells"):
+        charts.net_atlas(names["manifold"], enough - 1, points=20_000)
+
+
+def test_cells_are_seen_although_they_are_too_large():
+    """Nothing moved a point, so none is dark: the sheets that share a cell have its colour."""
+    names = run(surface=2, experts=8)
+    assert names["far"].mean() > 0.5
+    np.testing.assert_array_equal(names["routes"], names["atlas"].route(names["seen"].points))
+    image = np.asarray(names["drawing"].axes[0].images[0].get_array())
+    assert (image[image[..., 3] > 0][:, :3].max(axis=1) > 0.25).mean() > 0.9
