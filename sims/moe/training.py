@@ -160,10 +160,11 @@ class Training:
 
     @property
     def work(self) -> float:
-        """Multiplications of a replica, about: what it costs."""
+        """What a replica costs, in multiplications: those of its points, and what each step and weight take anyway."""
         rows = self.layers
         each = float((rows[:, 1] * (rows[:, 2] * (4 * rows[:, 0] + 3 * rows[:, 3] + 2) + 2 * rows[:, 0] + 8)).sum())
-        return float(self.times[-1]) * self.batch_size * (each + 30.0)
+        weights = float(kernels.offsets(rows)[-1])
+        return float(self.times[-1]) * (self.batch_size * (each + 30.0) + 100.0 * weights + 12000.0)
 
     def parameters(self) -> dict:
         """What determines a replica, besides the seed."""
