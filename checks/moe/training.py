@@ -106,7 +106,7 @@ def _places(effort):
 
 
 @claim("table_4", topic="moe", paper=MOE, where="Table 4", stance="amended",
-       statement="5000 steps at 1e-3: 2-3-MoE within 4 times of print; 1-6-MoE > 4 print at m = 16, 32, < print at 128")
+       statement="5000 steps at 1e-3, over print: 2-3-MoE in [1/4, 4]; 1-6-MoE > 4 at m = 16, 32 and < 1 at m = 128")
 def table_4(effort):
     """Target (q(x_1), q(x_2)) on the nine squares; m = 16, 32, at full effort 64 and 128 for the 2-3-MoE as well.
 
