@@ -8,6 +8,7 @@ TOPICS = {
     "schedules": "the best learning-rate and batch-size schedules under functional scaling laws",
     "label_noise": "label-noise SGD on two-layer linear networks",
     "riemannian": "adaptive optimizers as Riemannian flows, and LITE",
+    "moe": "what mixtures of experts can express, by construction",
     "induction_heads": "how transformers implement induction heads and how they are learned",
 }
 """Every topic and what it is about, in the order of the report."""

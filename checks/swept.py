@@ -16,6 +16,7 @@ from ..sims import induction_heads as induction_sims
 from ..sims import label_noise as label_noise_sims
 from ..sims.fsl import Descent, kernels
 from ..sims.label_noise import kernels as label_noise_kernels
+from ..sims.moe.training import Training
 from ..sims.riemannian import Descent as OptimizerDescent
 from ..sims.riemannian import MatrixDescent
 from ..sims.riemannian import kernels as optimizer_kernels
@@ -155,6 +156,15 @@ def induction_heads_markov_chains(states, length, schedule, scale=0.05, batch_si
                                         _recorded(rates if isinstance(rates, int) else rates.steps, times), tests,
                                         values)
     return Simulation(made, (("step",), ("observable",)), 4e-7 * made.schedule.steps * batch_size * length)
+
+
+@experiment("moe.training", replicated=True)
+def moe_training(task, experts, width, steps, depth=1, dimension=2, gate="softmax", gate_bias=False, state=4, rate=1e-3,
+                 batch_size=128, samples=None, times=None):
+    """Test error of a mixture of experts along Adam."""
+    made = Training(task, experts, width, steps, depth, dimension, gate, gate_bias, state, rate, batch_size, samples,
+                    _recorded(steps, times))
+    return Simulation(made, (("step",),), 7e-11 * made.work)
 
 
 @experiment("riemannian.vectors", replicated=True)

@@ -58,3 +58,18 @@ def numbers(values, name: str) -> np.ndarray:
         raise ValueError(f"{name} are {shown(values)}; some are beyond the range of float64") from None
     except (TypeError, ValueError):
         raise ValueError(f"{name} are {shown(values)}; they must be numbers") from None
+
+
+def positive(value, name: str, most: int | None = None) -> int:
+    """An integer >= 1, and at most `most` if that is given.
+
+    Raises
+    ------
+    ValueError
+        For anything else; booleans and floats are none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name} is {shown(value)}; it must be an integer >= 1")
+    if most is not None and value > most:
+        raise ValueError(f"{name} is {shown(value)}; it must be at most {most}")
+    return int(value)

@@ -1,0 +1,1 @@
+"""What mixtures of experts can express, by explicit construction."""
