@@ -111,6 +111,7 @@ def test_path_codes_do_not_collide():
     network = MoE((mixture(rng, 2, 2, 5), mixture(rng, 2, 2, 2), mixture(rng, 2, 2, 7)))
     points = 5 * rng.standard_normal((20000, 2))
     assert pieces.count_paths(network, points) == len({tuple(route) for route in network.routed(points)[1]})
+    assert pieces.count_paths(network, points[:0]) == 0
     cells = np.array(list(itertools.product(np.arange(4) + 0.5, repeat=3)))
     assert (np.unique(pieces.grid_cells(3, 4), axis=0) == cells).all()
 
