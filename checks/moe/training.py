@@ -270,7 +270,7 @@ def _(effort):
 def _plateau(fitted, power=4):
     widths = 48 * 2 ** np.arange(7)
     exact = np.array([explicit.mean_square_error(m, "vector", fitted) for m in widths.tolist()])
-    law = explicit.CONSTANTS[True] * (6 / widths) ** power * explicit.CURVATURE
+    law = np.array([explicit.leading_error(m) for m in widths.tolist()]) * (6 / widths) ** (power - 4)
     place, weight = np.polynomial.legendre.leggauss(6)      # exact on the cells of a network with joints on its nodes
     side = ((np.arange(6) + 0.5)[:, None] / 2 + place / 4).ravel()
     points = np.stack(np.meshgrid(side, side, indexing="ij"), axis=-1).reshape(-1, 2)
